@@ -1,0 +1,114 @@
+"""Integers and table numbers to bytes and back, with constriction's ANS coder.
+
+Symbols are coded in groups that share a table, one library call per group: all symbols of table 0
+in their order, then all of table 1 and so on. An ANS coder is a stack, so the encoder runs through
+everything backwards and the decoder reads forwards.
+
+A value beyond its table's radius R is coded as the table's escape; after the groups of a call come
+the escaped values in the same order, each as zigzag(value -+ R) in two uniform 12-bit halves,
+low half first.
+"""
+
+import constriction
+import numpy as np
+
+from vaecodec.errors import FormatError
+
+_HALF_BITS = 12
+_UNIFORM = constriction.stream.model.Uniform(1 << _HALF_BITS)
+MAX_SYMBOL = 1 << 22
+
+
+class TableSet:
+    """Coder models made from integer tables (see tables.py)."""
+
+    def __init__(self, tables: list[np.ndarray]):
+        self.radius = np.array([(len(table) - 2) // 2 for table in tables], np.int32)
+        self._tables = tables
+        self._models: list[object | None] = [None] * len(tables)
+
+    def model(self, number: int) -> object:
+        """The coder's model of a table, made when first used."""
+        if self._models[number] is None:
+            weights = self._tables[number].astype(np.float64)
+            self._models[number] = constriction.stream.model.Categorical(weights, perfect=False)
+        return self._models[number]
+
+
+def _groups(indices: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
+    """Stable order by table, and (table, start, stop) of each table in that order."""
+    order = np.argsort(indices, kind="stable")
+    used, starts = np.unique(indices[order], return_index=True)
+    stops = np.append(starts[1:], len(indices))
+    return order, list(zip(used.tolist(), starts.tolist(), stops.tolist(), strict=True))
+
+
+class Encoder:
+    """Collects calls of `push` and codes them all in `finish`."""
+
+    def __init__(self) -> None:
+        self._calls: list[tuple[TableSet, np.ndarray, np.ndarray]] = []
+
+    def push(self, tables: TableSet, symbols: np.ndarray, indices: np.ndarray) -> None:
+        """Append `symbols` (`[N]` integers), each coded with the table that `indices` (`[N]`) names."""
+        if len(symbols) and np.abs(symbols).max() > MAX_SYMBOL:
+            raise ValueError("symbol out of the coder's range")
+        self._calls.append((tables, symbols.astype(np.int32), indices))
+
+    def finish(self) -> bytes:
+        """The coded bytes, a multiple of 4."""
+        coder = constriction.stream.stack.AnsCoder()
+        for tables, symbols, indices in reversed(self._calls):
+            order, groups = _groups(indices)
+            symbols, radius = symbols[order], tables.radius[indices[order]]
+            beyond = np.abs(symbols) > radius
+            if beyond.any():
+                coder.encode_reverse(_split(symbols[beyond], radius[beyond]), _UNIFORM)
+            entries = np.where(beyond, 2 * radius + 1, symbols + radius).astype(np.int32)
+            for table, start, stop in reversed(groups):
+                coder.encode_reverse(entries[start:stop], tables.model(table))
+        return coder.get_compressed().astype("<u4").tobytes()
+
+
+class Decoder:
+    """Mirror of Encoder: `pop` returns what was pushed, in the same order of calls."""
+
+    def __init__(self, data: bytes):
+        words = np.frombuffer(data, "<u4").astype(np.uint32)
+        if len(words) and words[-1] == 0:
+            raise FormatError("entropy-coded data end in a zero word, which no encoder writes")
+        self._coder = constriction.stream.stack.AnsCoder(words)
+
+    def pop(self, tables: TableSet, indices: np.ndarray) -> np.ndarray:
+        """The next `[N]` int32 symbols, coded with the tables that `indices` (`[N]`) names."""
+        order, groups = _groups(indices)
+        entries = np.empty(len(indices), np.int32)
+        for table, start, stop in groups:
+            entries[start:stop] = self._coder.decode(tables.model(table), stop - start)
+        radius = tables.radius[indices[order]]
+        ordered = entries - radius
+        beyond = entries == 2 * radius + 1
+        if beyond.any():
+            halves = self._coder.decode(_UNIFORM, 2 * int(beyond.sum()))
+            ordered[beyond] = _join(halves, radius[beyond])
+        symbols = np.empty_like(ordered)
+        symbols[order] = ordered
+        return symbols
+
+    def finish(self) -> None:
+        """Raise FormatError unless everything was read."""
+        if not self._coder.is_empty():
+            raise FormatError("entropy-coded data go on after the last symbol; get another copy")
+
+
+def _split(symbols: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    excess = (np.abs(symbols) - radius - 1) * 2 + (symbols < 0)
+    halves = np.stack([excess & ((1 << _HALF_BITS) - 1), excess >> _HALF_BITS], axis=1)
+    return halves.reshape(-1).astype(np.int32)
+
+
+def _join(halves: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    low, high = halves.reshape(-1, 2).T
+    excess = low + (high << _HALF_BITS)
+    magnitude = (excess >> 1) + radius + 1
+    return np.where(excess & 1, -magnitude, magnitude).astype(np.int32)

@@ -1,0 +1,124 @@
+"""A trained network to a weight file: 16-bit weights, the integer scale network, measured tables.
+
+The tables hold the frequencies that the finished model really produces on sample pictures, mixed
+with a logistic prior where samples are few; this costs nothing at run time and codes better than
+any formula.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vaecodec.container import LEVEL_MAX, LEVEL_UNIT
+from vaecodec.exact import SCALE_COUNT, integer_parameters
+from vaecodec.latents import Symbols, quantise_slice
+from vaecodec.model import Model
+from vaecodec.network import ANCHORS, SCALE_RANGE, VAE, magnitude_code
+from vaecodec.tables import MAX_RADIUS, logistic_frequencies, table_from_frequencies
+from vaecodec.torch_transforms import TorchTransforms
+from vaecodec.weights import Weights, save_weights
+
+PRIOR_SAMPLES = 200.0  # weight of the logistic prior in a table, in samples
+Z_RADIUS = 63
+WIDE_TAIL = (0.02, 3.0)  # share and width of the prior's second, wider part
+
+
+def export_model(network: VAE, pictures: Sequence[np.ndarray], card: dict[str, Any], path: Path) -> None:
+    """Write `network` as a weight file. `pictures`: uint8 `[H, W, 3]` samples for the tables."""
+    weights = _with_prior_tables(network, card)
+    y_counts = [np.zeros(2 * _y_radius(index) + 2) for index in range(SCALE_COUNT)]
+    z_counts = np.zeros((ANCHORS, network.config.cz, 2 * Z_RADIUS + 2))
+    model = Model(weights, TorchTransforms(weights))
+    for symbols, level in _sample_symbols(model, pictures):
+        _count_y(y_counts, symbols)
+        _count_z(z_counts[(level + LEVEL_UNIT // 2) // LEVEL_UNIT], symbols.z)
+    save_weights(
+        path,
+        weights.config,
+        weights.card,
+        weights.net,
+        weights.scale_parameters,
+        [_y_table(index, counts) for index, counts in enumerate(y_counts)],
+        [_z_table(counts) for counts in z_counts.reshape(-1, 2 * Z_RADIUS + 2)],
+    )
+
+
+def _with_prior_tables(network: VAE, card: dict[str, Any]) -> Weights:
+    state = {name: tensor.detach().float().cpu().numpy() for name, tensor in network.state_dict().items()}
+    prefix = "scale_network."
+    scale = {name[len(prefix) :]: array for name, array in state.items() if name.startswith(prefix)}
+    fixed = {name for name, _ in network.named_buffers()}
+    net = {
+        name: array if name in fixed else array.astype(np.float16)
+        for name, array in state.items()
+        if not name.startswith(prefix)
+    }
+    codes = magnitude_code(torch.arange(256.0)) * 16
+    return Weights(
+        config=network.config.to_dict(),
+        card=card,
+        net=net,
+        scale_parameters=integer_parameters(scale, codes.numpy()),
+        y_tables=[_y_table(index, 0.0) for index in range(SCALE_COUNT)],
+        z_tables=[_z_table(np.zeros(2 * Z_RADIUS + 2))] * (ANCHORS * network.config.cz),
+        model_id=bytes(8),
+    )
+
+
+def _sample_symbols(model: Model, pictures: Iterable[np.ndarray]) -> Iterable[tuple[Symbols, int]]:
+    """Symbols of every picture at levels spread over the whole scale."""
+    for number, picture in enumerate(pictures):
+        x = picture.astype(np.float32) / 255
+        for anchor in range(ANCHORS):
+            shift = (number * 37 % 128) - 64  # all levels between the anchors take their turn
+            level = min(max(anchor * LEVEL_UNIT + shift, 0), LEVEL_MAX)
+            y = model.transforms.analyse(x, level)
+            yield quantise_slice(model, y, level), level
+
+
+def _scale(index: int) -> float:
+    low, high = SCALE_RANGE
+    return low * (high / low) ** (index / (SCALE_COUNT - 1))
+
+
+def _y_radius(index: int) -> int:
+    return min(math.ceil(20 * _scale(index)) + 3, MAX_RADIUS)
+
+
+def _y_table(index: int, counts: np.ndarray | float) -> np.ndarray:
+    radius = _y_radius(index)
+    share, width = WIDE_TAIL
+    narrow, narrow_escape = logistic_frequencies(_scale(index), radius)
+    wide, wide_escape = logistic_frequencies(width * _scale(index), radius)
+    prior = np.append(
+        (1 - share) * narrow + share * wide, (1 - share) * narrow_escape + share * wide_escape
+    )
+    p = PRIOR_SAMPLES * prior + counts
+    symmetric = (p[:-1] + p[-2::-1]) / 2
+    return table_from_frequencies(symmetric, p[-1])
+
+
+def _z_table(counts: np.ndarray) -> np.ndarray:
+    prior, escape = logistic_frequencies(1.0, Z_RADIUS)
+    p = 10 * np.append(prior, escape) + counts
+    return table_from_frequencies(p[:-1], p[-1])
+
+
+def _count_y(counts: list[np.ndarray], symbols: Symbols) -> None:
+    for residuals, indices in symbols.steps:
+        for index in np.unique(indices):
+            counts[index] += _histogram(residuals[indices == index], _y_radius(index))
+
+
+def _count_z(counts: np.ndarray, z: np.ndarray) -> None:
+    for channel in range(z.shape[-1]):
+        counts[channel] += _histogram(z[..., channel].reshape(-1), Z_RADIUS)
+
+
+def _histogram(values: np.ndarray, radius: int) -> np.ndarray:
+    entries = np.where(np.abs(values) > radius, 2 * radius + 1, values + radius)
+    return np.bincount(entries, minlength=2 * radius + 2).astype(np.float64)

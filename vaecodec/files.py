@@ -1,0 +1,66 @@
+"""Outputs that appear whole or not at all."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from vaecodec.errors import UsageError, VaecodecError
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], object], overwrite: bool) -> int:
+    """Write a file through a temporary one in the same folder; returns its size in bytes.
+
+    Raises UsageError where `path` exists and `overwrite` is not set, also if it appeared meanwhile,
+    and VaecodecError where it cannot be written; then nothing is left behind.
+    """
+    check_writable(path, overwrite)
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+            size_bytes = file.tell()
+        os.chmod(temporary, 0o666 & ~_umask())
+        if overwrite:
+            os.replace(temporary, path)
+        else:
+            _rename_unless_exists(temporary, path)
+        temporary = None
+        return size_bytes
+    except OSError as error:
+        raise VaecodecError(f"{path}: cannot write: {error.strerror or error}") from None
+    finally:
+        if temporary is not None:
+            os.unlink(temporary)
+
+
+def check_writable(path: Path, overwrite: bool) -> None:
+    """Raise UsageError, before any work is done, where `write_whole` would refuse."""
+    if path.is_dir():
+        raise UsageError(f"{path}: is a directory; name a file")
+    if not overwrite and path.exists():
+        raise UsageError(f"{path}: exists; use -f to overwrite it")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path.parent}: no such directory; create it first")
+
+
+def _rename_unless_exists(temporary: str, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise UsageError(f"{path}: exists; use -f to overwrite it") from None
+    except OSError:  # a file system without hard links
+        check_writable(path, overwrite=False)
+        os.replace(temporary, path)
+        return
+    os.unlink(temporary)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,116 @@
+"""The latents of one slice to coded bytes and back: what is coded, in which order, with which tables."""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vaecodec.container import Chunk, pack_slice, unpack_slice
+from vaecodec.entropy import Decoder, Encoder
+from vaecodec.errors import CorruptSymbolsError
+from vaecodec.model import Model
+from vaecodec.schedule import STEPS, group_mask
+from vaecodec.tiling import pad_to_multiple
+
+Z_STRIDE = 4  # latent positions per hyper-latent position
+_LIMIT = 1 << 20  # symbols are clipped here; a real one never comes near
+
+# (mask [h, w, m], mean of y [h, w, m], table indices under the mask [N]) -> residuals [N]
+ResidualsOfStep = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Symbols:
+    """The integers that a slice is coded as.
+
+    `z`: `[h/4, w/4, cz]`; `steps`: for each step the residuals `[N]`, in the order row, column,
+    channel, and the numbers of the tables `[N]` that they are coded with.
+    """
+
+    z: np.ndarray
+    steps: list[tuple[np.ndarray, np.ndarray]]
+
+    @property
+    def checksum(self) -> int:
+        """CRC-32 of z and all residuals as little-endian 32-bit integers, in the order of coding."""
+        checksum = zlib.crc32(self.z.astype("<i4").tobytes())
+        for residuals, _ in self.steps:
+            checksum = zlib.crc32(residuals.astype("<i4").tobytes(), checksum)
+        return checksum
+
+
+def quantise_slice(model: Model, y: np.ndarray, level: int) -> Symbols:
+    """The symbols of y `[h, w, m]` (float32) of one slice."""
+    z = _to_symbols(model.transforms.hyper_analyse(pad_to_multiple(y, Z_STRIDE), level))
+    gain = model.transforms.gain(level)
+
+    def residuals(mask: np.ndarray, mean: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        return _to_symbols(((y - mean) * gain)[mask])
+
+    symbols, _ = _walk_steps(model, z, y.shape[:2], level, residuals)
+    return symbols
+
+
+def encode_slice(model: Model, y: np.ndarray, level: int) -> Chunk:
+    """Quantise and code y `[h, w, m]` (float32) of one slice."""
+    symbols = quantise_slice(model, y, level)
+    encoder = Encoder()
+    z_indices = model.z_indices(*symbols.z.shape[:2], level)
+    encoder.push(model.z_tables, symbols.z.reshape(-1), z_indices.reshape(-1))
+    for residuals, indices in symbols.steps:
+        encoder.push(model.y_tables, residuals, indices)
+    return pack_slice(symbols.checksum, encoder.finish())
+
+
+def decode_slice(model: Model, chunk: Chunk, height: int, width: int, level: int) -> np.ndarray:
+    """y_hat `[height, width, m]` of a slice of that many latent positions. Raises FormatError."""
+    checksum, words = unpack_slice(chunk)
+    decoder = Decoder(words)
+    z_indices = model.z_indices(-(-height // Z_STRIDE), -(-width // Z_STRIDE), level)
+    z = decoder.pop(model.z_tables, z_indices.reshape(-1)).reshape(z_indices.shape)
+
+    def residuals(mask: np.ndarray, mean: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        return decoder.pop(model.y_tables, indices)
+
+    symbols, y_hat = _walk_steps(model, z, (height, width), level, residuals)
+    if symbols.checksum != checksum:
+        raise CorruptSymbolsError("decoded symbols do not match their checksum; get another copy")
+    decoder.finish()
+    return y_hat
+
+
+def _walk_steps(
+    model: Model, z: np.ndarray, size: tuple[int, int], level: int, residuals_of_step: ResidualsOfStep
+) -> tuple[Symbols, np.ndarray]:
+    """The four steps that encoder and decoder share; returns all symbols and y_hat `[h, w, m]`."""
+    height, width = size
+    transforms, scale_network = model.transforms, model.scale_network
+    features = transforms.hyper_synthesise(z, level)[:height, :width]
+    prepared = scale_network.prepare(z, level)[:height, :width]
+    gain = transforms.gain(level)
+    m = scale_network.m
+    r = np.zeros((height, width, m), np.int32)
+    y_hat = np.zeros((height, width, m), np.float32)
+    known = np.zeros((height, width, STEPS), np.float32)
+    steps = []
+    for step in range(STEPS):
+        groups = group_mask(height, width, step)
+        mask = np.repeat(groups, m // STEPS, axis=2)
+        if step == 0:
+            mean = transforms.predict_mean(features, None)
+            indices = scale_network.indices(prepared, None, None, level)[mask]
+        else:
+            context = np.concatenate([np.sign(y_hat) * np.log1p(np.abs(y_hat)), known], axis=2)
+            mean = transforms.predict_mean(features, context)
+            indices = scale_network.indices(prepared, r, known, level)[mask]
+        residuals = residuals_of_step(mask, mean, indices)
+        r[mask] = residuals
+        y_hat = np.where(mask, mean + r / gain, y_hat).astype(np.float32)
+        known += groups
+        steps.append((residuals, indices))
+    return Symbols(z, steps), y_hat
+
+
+def _to_symbols(values: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(np.nan_to_num(values)), -_LIMIT, _LIMIT).astype(np.int32)

@@ -1,0 +1,41 @@
+"""How good and how small: PSNR, and BD-rate between two rate-distortion curves."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.interpolate import PchipInterpolator
+
+
+def psnr_db(a: np.ndarray, b: np.ndarray) -> float:
+    """PSNR in dB between two 8-bit pictures of the same shape, over all samples; inf if equal."""
+    mse = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
+    return math.inf if mse == 0 else 10 * math.log10(255**2 / mse)
+
+
+def bd_rate_percent(
+    anchor: Sequence[tuple[float, float]], test: Sequence[tuple[float, float]]
+) -> float:
+    """Mean difference in rate of `test` against `anchor` at equal quality, in percent.
+
+    Each curve is a sequence of (rate, quality in dB). Bjontegaard (VCEG-M33) with piecewise cubic
+    (PCHIP) interpolation of log rate over quality, over the range of quality that both cover. Points
+    that are not better than a cheaper one are left out. Raises ValueError without a common range.
+    """
+    curves = [_log_rate_over_quality(curve) for curve in (anchor, test)]
+    low = max(curve.x[0] for curve in curves)
+    high = min(curve.x[-1] for curve in curves)
+    if high <= low:
+        raise ValueError("the curves have no range of quality in common")
+    areas = [float(curve.integrate(low, high)) for curve in curves]
+    return 100 * (math.exp((areas[1] - areas[0]) / (high - low)) - 1)
+
+
+def _log_rate_over_quality(curve: Sequence[tuple[float, float]]) -> PchipInterpolator:
+    kept: list[tuple[float, float]] = []
+    for rate, quality in sorted(curve):
+        if not kept or quality > kept[-1][1]:
+            kept.append((rate, quality))
+    if len(kept) < 2:
+        raise ValueError("a curve needs at least two points")
+    return PchipInterpolator([q for _, q in kept], [math.log(r) for r, _ in kept])

@@ -1,0 +1,93 @@
+"""A loaded model: the integer scale network, the tables, and the float transforms behind them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from vaecodec.container import LEVEL_UNIT
+from vaecodec.entropy import TableSet
+from vaecodec.exact import ScaleNetwork
+from vaecodec.weights import Weights, default_weights_path, load_weights
+
+
+class Transforms(Protocol):
+    """The float parts of the network. Arrays are float32 and channels-last; `level` is a header's.
+
+    They may differ between machines in their last bits; nothing that must be exact depends on it.
+    """
+
+    def analyse(self, x: np.ndarray, level: int) -> np.ndarray:
+        """g_a: picture `[16h, 16w, 3]` in 0..1 to y `[h, w, m]`."""
+
+    def hyper_analyse(self, y: np.ndarray, level: int) -> np.ndarray:
+        """h_a: y `[4h, 4w, m]` to z before rounding `[h, w, cz]`."""
+
+    def hyper_synthesise(self, z: np.ndarray, level: int) -> np.ndarray:
+        """h_s: integers z `[h, w, cz]` to features of the mean `[4h, 4w, context]`."""
+
+    def predict_mean(self, features: np.ndarray, context: np.ndarray | None) -> np.ndarray:
+        """Mean of y `[h, w, m]` from features and the known latents `[h, w, m + 4]`."""
+
+    def synthesise(self, y_hat: np.ndarray, level: int) -> np.ndarray:
+        """g_s: y_hat `[h, w, m]` to a picture `[16h, 16w, 3]`, not clipped."""
+
+    def gain(self, level: int) -> np.ndarray:
+        """Quantisation steps per unit of y, `[m]`."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """Everything that encoding and decoding need from a weight file."""
+
+    weights: Weights
+    transforms: Transforms
+
+    @property
+    def model_id(self) -> bytes:
+        return self.weights.model_id
+
+    @property
+    def m(self) -> int:
+        """Number of latent channels."""
+        return self.weights.config["m"]
+
+    @property
+    def halo(self) -> int:
+        """Latent positions beyond a slice that g_a and g_s can see, at most.
+
+        Two 3x3 convolutions a block, at 1/16 and at 1/8 of the resolution, and one position for the
+        convolutions between them.
+        """
+        return 2 * self.weights.config["n2"] + self.weights.config["n1"] + 1
+
+    @cached_property
+    def scale_network(self) -> ScaleNetwork:
+        return ScaleNetwork(self.weights.scale_parameters)
+
+    @cached_property
+    def y_tables(self) -> TableSet:
+        return TableSet(self.weights.y_tables)
+
+    @cached_property
+    def z_tables(self) -> TableSet:
+        return TableSet(self.weights.z_tables)
+
+    def z_indices(self, rows: int, columns: int, level: int) -> np.ndarray:
+        """Table of every hyper-latent, `[rows, columns, cz]`: that of its channel at the nearest anchor."""
+        cz = self.weights.config["cz"]
+        anchor = (level + LEVEL_UNIT // 2) // LEVEL_UNIT
+        return np.broadcast_to(anchor * cz + np.arange(cz), (rows, columns, cz))
+
+
+def load_model(path: Path | str | None = None, device: str = "auto") -> Model:
+    """Load a weight file (None: the one shipped with the package) onto a device.
+
+    `device`: auto, cpu, cuda or mps. Raises ModelError.
+    """
+    weights = load_weights(Path(path) if path is not None else default_weights_path())
+    from vaecodec.torch_transforms import TorchTransforms  # torch takes two seconds to import
+
+    return Model(weights, TorchTransforms(weights, device))

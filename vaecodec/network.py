@@ -1,0 +1,277 @@
+"""The convolutional VAE: g_a, g_s, h_a, h_s, the context network and the scale network.
+
+    x --klt--> g_a --> y --gain--> [round(y - mu)] --> y_hat --1/gain--> g_s --klt^-1--> x_hat
+                       |                  ^  ^
+                      h_a --> z --> h_s --+  |
+                                    scale network (integers: z and earlier |r| only)
+
+Letters as in Balle et al. 2018 (1802.01436) and Minnen et al. 2018 (1809.02736). The latents are
+coded in four steps (see schedule.py).
+"""
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vaecodec.blocks import (
+    LEAK,
+    IntegerConv,
+    LevelTable,
+    ResidualBlock,
+    quantise_activation,
+    squash,
+    straight_through_round,
+)
+from vaecodec.exact import INDEX_UNIT_BITS, SCALE_COUNT
+from vaecodec.schedule import STEPS, group_mask
+
+ANCHORS = 6  # levels at which gains are learned; the level is continuous in 0..ANCHORS-1
+LAMBDA_RANGE = (0.0018, 0.18)  # weight of 255^2 * MSE against bits per pixel, log-linear in the level
+GAIN_RANGE = (2.5, 30.0)  # gains at the start, in units where pixels span 1
+SCALE_RANGE = (0.045, 40.0)  # scales of the logistic distributions, log-spaced
+INDEX_UNIT = 1 << INDEX_UNIT_BITS  # scale indices per unit of the scale network's output
+BLOCK = 8  # side of the pixel blocks of the front end
+STRIDE_Y = 16
+STRIDE_Z = 64
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of the network, stored in the weight file.
+
+    `n1` blocks with `h1` hidden channels work at 1/8 of the resolution, `n2` blocks with `h2` at
+    1/16; `m` latent channels (a multiple of 4); `cz` hyper-latent channels; `hyper`, `context` and
+    `scale` are the widths of h_a/h_s, of the mean's context network and of the scale network.
+    """
+
+    n1: int = 1
+    h1: int = 128
+    n2: int = 2
+    h2: int = 128
+    m: int = 384
+    cz: int = 64
+    hyper: int = 128
+    context: int = 160
+    scale: int = 96
+
+    def to_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+PRESETS = {
+    "tiny": NetworkConfig(n1=1, h1=8, n2=1, h2=8, m=32, cz=8, hyper=8, context=8, scale=8),
+    "small": NetworkConfig(n1=1, h1=64, n2=1, h2=128, m=256, context=128, scale=64),
+    "base": NetworkConfig(),
+}
+
+
+def quality_lambda(t: Tensor) -> Tensor:
+    """The Lagrangian weight at level `t` (0..ANCHORS-1)."""
+    low, high = LAMBDA_RANGE
+    return low * (high / low) ** (t / (ANCHORS - 1))
+
+
+def step_masks(height: int, width: int, m: int, device: torch.device) -> Tensor:
+    """Which latents each step codes: `[STEPS, 1, m, height, width]` of 0 and 1."""
+    groups = np.stack([group_mask(height, width, step) for step in range(STEPS)])
+    planes = torch.from_numpy(groups).to(device).permute(0, 3, 1, 2)
+    return planes.repeat_interleave(m // STEPS, dim=1)[:, None].float()
+
+
+class ScaleNetwork(nn.Module):
+    """Chooses a scale index per latent from integers only; `exact.py` runs the same arithmetic.
+
+    Here the integers are carried as real numbers (value / 2**fraction bits) with straight-through
+    rounding, so that what is trained is what is shipped.
+    """
+
+    def __init__(self, config: NetworkConfig):
+        super().__init__()
+        c = config
+        self.z_conv = IntegerConv(c.cz, c.scale, 3, padding=1, bias=False)
+        self.z_bias = LevelTable(ANCHORS, c.scale)
+        self.z_up = IntegerConv(c.scale, 16 * c.scale, 1, bias=False)
+        self.up_bias = LevelTable(ANCHORS, c.scale)
+        self.context = IntegerConv(c.m + STEPS, c.scale, 3, padding=1, bias=False)
+        self.hidden = IntegerConv(c.scale, c.scale, 1, bias=False)
+        self.hidden_bias = LevelTable(ANCHORS, c.scale)
+        self.out = IntegerConv(c.scale, c.m, 1, bias=False)
+        self.offset = LevelTable(ANCHORS, c.m)  # scale index / INDEX_UNIT without any context
+        for conv in (self.z_conv, self.z_up, self.context, self.hidden):
+            nn.init.kaiming_normal_(conv.weight)
+        nn.init.normal_(self.out.weight, std=1e-3)
+
+    def prepare(self, z_hat: Tensor, t: Tensor) -> Tensor:
+        """Features of the hyper-latents (integers), `[B, scale, 4*hz, 4*wz]`, before activation."""
+        h = quantise_activation(self.z_conv(z_hat.clamp(-127, 127)) + self.z_bias(t))
+        return F.pixel_shuffle(self.z_up(h), 4) + self.up_bias(t)
+
+    def forward(self, prepared: Tensor, context: Tensor | None, t: Tensor) -> Tensor:
+        """Real-valued scale index `[B, m, h, w]` from `context` `[B, m + 4, h, w]` (None: nothing known)."""
+        h = prepared if context is None else prepared + self.context(context)
+        h = quantise_activation(self.hidden(quantise_activation(h)) + self.hidden_bias(t))
+        return INDEX_UNIT * (self.out(h) + self.offset(t))
+
+
+def magnitude_code(r: Tensor) -> Tensor:
+    """How |r| enters the scale network: log2(1 + |r|) to 4 fraction bits, at most 127/16."""
+    return ((torch.log2(1 + r.abs().clamp(max=255)) * 16).round() / 16).clamp(max=127 / 16)
+
+
+class VAE(nn.Module):
+    """The network. Level `t` is `[B]` in 0..ANCHORS-1; pictures are `[B, 3, H, W]` in 0..1."""
+
+    def __init__(self, config: NetworkConfig):
+        super().__init__()
+        self.config = c = config
+        front = 3 * BLOCK * BLOCK
+        self.register_buffer("klt", torch.eye(front))  # columns are eigenvectors
+        self.register_buffer("klt_mean", torch.full((front,), 0.5))
+        self.register_buffer("klt_scale", torch.ones(front))
+        self.register_buffer("y_scale", torch.ones(c.m))  # pixel-domain deviation of each latent
+
+        self.a1 = nn.ModuleList(ResidualBlock(front, c.h1, ANCHORS) for _ in range(c.n1))
+        self.down = nn.Conv2d(front, c.m, 4, stride=2, padding=1)
+        self.a2 = nn.ModuleList(ResidualBlock(c.m, c.h2, ANCHORS) for _ in range(c.n2))
+        self.a_out = nn.Conv2d(c.m, c.m, 1)
+        self.s_in = nn.Conv2d(c.m, c.m, 1)
+        self.s_bias = LevelTable(ANCHORS, c.m)
+        self.s2 = nn.ModuleList(ResidualBlock(c.m, c.h2, ANCHORS) for _ in range(c.n2))
+        self.up = nn.ConvTranspose2d(c.m, front, 4, stride=2, padding=1)
+        self.s1 = nn.ModuleList(ResidualBlock(front, c.h1, ANCHORS) for _ in range(c.n1))
+        for conv in (self.a_out, self.s_in):
+            nn.init.dirac_(conv.weight)
+            nn.init.zeros_(conv.bias)
+
+        self.log_gain = LevelTable(ANCHORS, c.m)
+        self.log_inverse_gain = LevelTable(ANCHORS, c.m)  # learned correction on top of 1 / gain
+        self.log_z_gain = LevelTable(ANCHORS, c.cz)
+        self.z_log_scale = LevelTable(ANCHORS, c.cz)  # of z's logistic prior, used in training
+        low, high = map(math.log, GAIN_RANGE)
+        self.log_gain.values.data += torch.linspace(low, high, ANCHORS)[:, None]
+
+        self.ha_in = nn.Conv2d(c.m, c.hyper, 3, stride=2, padding=1)
+        self.ha_bias = LevelTable(ANCHORS, c.hyper)
+        self.ha_out = nn.Conv2d(c.hyper, c.cz, 5, stride=2, padding=2)
+        self.hs_in = nn.Conv2d(c.cz, c.hyper, 3, padding=1)
+        self.hs_bias = LevelTable(ANCHORS, c.hyper)
+        self.hs_mid = nn.Conv2d(c.hyper, 4 * c.hyper, 1)
+        self.hs_out = nn.Conv2d(c.hyper, 4 * c.context, 1)
+        self.ctx_in = nn.Conv2d(c.m + STEPS, c.context, 3, padding=1, bias=False)
+        self.ctx_bias = LevelTable(ANCHORS, c.context)
+        self.ctx_mid = nn.Conv2d(c.context, c.context, 1)
+        self.ctx_out = nn.Conv2d(c.context, c.m, 1)
+        nn.init.normal_(self.ctx_out.weight, std=1e-3)
+        nn.init.zeros_(self.ctx_out.bias)
+        self.scale_network = ScaleNetwork(c)
+
+    # --- transforms -------------------------------------------------------------------------
+
+    def analyse(self, x: Tensor, t: Tensor) -> Tensor:
+        """g_a: picture `[B, 3, H, W]` (sides multiples of 16) to y `[B, m, H/16, W/16]`, order one."""
+        with torch.autocast(x.device.type, enabled=False):
+            blocks = F.pixel_unshuffle(x.float(), BLOCK) - self.klt_mean[:, None, None]
+            h = F.conv2d(blocks, (self.klt / self.klt_scale).t()[:, :, None, None])
+        h = h.contiguous(memory_format=torch.channels_last)
+        for block in self.a1:
+            h = block(h, t)
+        h = self.down(h).float()
+        for block in self.a2:
+            h = block(h, t)
+        return self.a_out(h).float()
+
+    def synthesise(self, y_hat: Tensor, t: Tensor) -> Tensor:
+        """g_s: y_hat `[B, m, h, w]`, order one, to a picture `[B, 3, 16h, 16w]`, not clipped."""
+        h = self.s_in(y_hat * self.log_inverse_gain(t).exp()).float() + self.s_bias(t)
+        for block in self.s2:
+            h = block(h, t)
+        h = self.up(h).float()
+        for block in self.s1:
+            h = block(h, t)
+        with torch.autocast(h.device.type, enabled=False):
+            blocks = F.conv2d(h.float(), (self.klt * self.klt_scale)[:, :, None, None])
+            return F.pixel_shuffle(blocks + self.klt_mean[:, None, None], BLOCK)
+
+    def gain(self, t: Tensor) -> Tensor:
+        """Quantisation steps per unit of y, `[B, m, 1, 1]`."""
+        return self.log_gain(t).exp() * self.y_scale[:, None, None]
+
+    # --- entropy model ----------------------------------------------------------------------
+
+    def hyper_analyse(self, y: Tensor, t: Tensor) -> Tensor:
+        """h_a: y to z before rounding, `[B, cz, h/4, w/4]` (h and w multiples of 4)."""
+        h = F.leaky_relu(self.ha_in(squash(y)) + self.ha_bias(t), LEAK)
+        return self.ha_out(h).float() * self.log_z_gain(t).exp()
+
+    def hyper_synthesise(self, z_hat: Tensor, t: Tensor) -> Tensor:
+        """h_s: integer z_hat to features of the mean, `[B, context, 4hz, 4wz]`, before activation."""
+        h = F.leaky_relu(self.hs_in(z_hat / self.log_z_gain(t).exp()) + self.hs_bias(t), LEAK)
+        h = F.leaky_relu(F.pixel_shuffle(self.hs_mid(h), 2), LEAK)
+        return F.pixel_shuffle(self.hs_out(h), 2) + self.ctx_bias(t)
+
+    def predict_mean(self, features: Tensor, context: Tensor | None) -> Tensor:
+        """Mean of y `[B, m, h, w]` from h_s features and `context` `[B, m + 4, h, w]` (None: nothing known)."""
+        h = features if context is None else features + self.ctx_in(context)
+        h = F.leaky_relu(self.ctx_mid(F.leaky_relu(h, LEAK)), LEAK)
+        return self.ctx_out(h).float()
+
+    def forward(self, x: Tensor, t: Tensor, noise: bool = True) -> dict[str, Tensor]:
+        """Training pass: `x_hat`, and `bits_y`, `bits_z` per sample `[B]`.
+
+        With `noise` the rate is that of additive uniform noise; without it, of real rounding.
+        """
+        y = self.analyse(x, t)
+        z = self.hyper_analyse(y, t)
+        z_hat = straight_through_round(z)
+        z_rated = z + torch.rand_like(z) - 0.5 if noise else z_hat
+        bits_z = logistic_bits(z_rated, self.z_log_scale(t))
+        gain = self.gain(t)
+        features = self.hyper_synthesise(z_hat, t)
+        prepared = self.scale_network.prepare(z_hat, t)
+        masks = step_masks(*y.shape[2:], self.config.m, y.device)
+        v = y * gain
+        batch, m = y.shape[0], self.config.m
+        v_hat, r_known, difference, index = (torch.zeros_like(v) for _ in range(4))
+        known = torch.zeros_like(masks[0])
+        for step, mask in enumerate(masks):
+            mean_context = scale_context = None
+            if step:
+                planes = known[:, :: m // STEPS].expand(batch, -1, -1, -1)
+                mean_context = torch.cat([squash(v_hat / gain), planes], 1)
+                scale_context = torch.cat([magnitude_code(r_known), planes], 1)
+            mean = self.predict_mean(features, mean_context) * gain * mask
+            index = index + self.scale_network(prepared, scale_context, t) * mask
+            d = v * mask - mean
+            r = straight_through_round(d)
+            difference = difference + d
+            v_hat = v_hat + mean + r
+            r_known = r_known + r.detach()
+            known = known + mask
+        rated = difference + torch.rand_like(v) - 0.5 if noise else difference.round()
+        bits_y = logistic_bits(rated, scale_of_index(index.clamp(0, SCALE_COUNT - 1)))
+        return {
+            "x_hat": self.synthesise(v_hat / gain, t),
+            "bits_y": bits_y.sum((1, 2, 3)),
+            "bits_z": bits_z.sum((1, 2, 3)),
+        }
+
+
+def scale_of_index(index: Tensor) -> Tensor:
+    """Logarithm of the logistic scale that a (real) scale index stands for."""
+    low, high = map(math.log, SCALE_RANGE)
+    return low + (high - low) / (SCALE_COUNT - 1) * index
+
+
+def logistic_bits(x: Tensor, log_scale: Tensor) -> Tensor:
+    """Bits of the unit interval around `x` under a zero-mean logistic distribution.
+
+    log(sigmoid(a) - sigmoid(b)) = log sigmoid(a) + log sigmoid(-b) + log(1 - exp(b - a)) stays
+    exact in both tails.
+    """
+    inverse = torch.exp(-log_scale)
+    inside = F.softplus(-(x + 0.5) * inverse) + F.softplus((x - 0.5) * inverse)
+    return (inside - torch.log(-torch.expm1(-inverse))) * 1.4426950408889634

@@ -1,0 +1,80 @@
+"""The float transforms of a model on torch: CPU, CUDA or MPS."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaecodec.container import LEVEL_UNIT
+from vaecodec.errors import ModelError, UsageError
+from vaecodec.network import VAE, NetworkConfig
+from vaecodec.weights import Weights
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto`: CUDA if there, then MPS, else CPU. Raises UsageError for a device that is not there."""
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, there in available.items() if there))
+    if not available.get(name, False):
+        raise UsageError(f"device {name!r} is not available here; use --device auto")
+    return torch.device(name)
+
+
+class TorchTransforms:
+    """Implements model.Transforms. Computes in float32; TF32 is switched off for its own work."""
+
+    def __init__(self, weights: Weights, device: str = "auto"):
+        self.device = choose_device(device)
+        try:
+            with torch.device("meta"):
+                network = VAE(NetworkConfig(**weights.config))
+            state = {name: torch.from_numpy(tensor).float() for name, tensor in weights.net.items()}
+            # The integer scale network runs on numpy (exact.py); its float twin is for training only.
+            del network.scale_network
+            network.load_state_dict(state, assign=True)
+        except (TypeError, RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise ModelError(f"the model's weights do not fit its configuration ({reason})") from None
+        self.network = network.to(self.device, memory_format=torch.channels_last).eval()
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+
+    @torch.inference_mode()
+    def analyse(self, x: np.ndarray, level: int) -> np.ndarray:
+        return self._out(self.network.analyse(self._in(x), self._t(level)))
+
+    @torch.inference_mode()
+    def hyper_analyse(self, y: np.ndarray, level: int) -> np.ndarray:
+        return self._out(self.network.hyper_analyse(self._in(y), self._t(level)))
+
+    @torch.inference_mode()
+    def hyper_synthesise(self, z: np.ndarray, level: int) -> np.ndarray:
+        return self._out(self.network.hyper_synthesise(self._in(z), self._t(level)))
+
+    @torch.inference_mode()
+    def predict_mean(self, features: np.ndarray, context: np.ndarray | None) -> np.ndarray:
+        known = None if context is None else self._in(context)
+        return self._out(self.network.predict_mean(self._in(features), known))
+
+    @torch.inference_mode()
+    def synthesise(self, y_hat: np.ndarray, level: int) -> np.ndarray:
+        return self._out(self.network.synthesise(self._in(y_hat), self._t(level)))
+
+    @torch.inference_mode()
+    def gain(self, level: int) -> np.ndarray:
+        return self.network.gain(self._t(level)).reshape(-1).cpu().numpy()
+
+    def _t(self, level: int) -> Tensor:
+        return torch.tensor([level / LEVEL_UNIT], device=self.device)
+
+    def _in(self, array: np.ndarray) -> Tensor:
+        """`[H, W, C]` to `[1, C, H, W]` in channels-last memory, which is the same bytes."""
+        tensor = torch.from_numpy(np.ascontiguousarray(array, np.float32))
+        return tensor.permute(2, 0, 1)[None].to(self.device)
+
+    def _out(self, tensor: Tensor) -> np.ndarray:
+        return tensor[0].permute(1, 2, 0).contiguous().float().cpu().numpy()

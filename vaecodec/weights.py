@@ -1,0 +1,122 @@
+"""Weight files: safetensors with the float network, the integer network and the tables.
+
+A model's identity is the first 8 bytes of the SHA-256 of its file, so that any tool can check it.
+Tensors:  net.*    float16 (parameters) and float32 (fixed front end) of network.VAE
+          scale.*  integers of exact.ScaleNetwork
+          tables.y, tables.z              int32 tables (see tables.py), one after the other
+          tables.y_sizes, tables.z_sizes  int32 lengths of the tables
+Metadata: "vaecodec": JSON with "format", "config" (sizes of the network) and "card" (free text by name).
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from vaecodec.container import MODEL_ID_BYTES
+from vaecodec.errors import ModelError
+from vaecodec.exact import SCALE_COUNT
+from vaecodec.tables import check_table
+
+FORMAT = 1
+DEFAULT_NAME = "default.safetensors"
+MAX_FILE_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The contents of a weight file, as arrays."""
+
+    config: dict[str, int]
+    card: dict[str, Any]
+    net: dict[str, np.ndarray]
+    scale_parameters: dict[str, np.ndarray]
+    y_tables: list[np.ndarray]
+    z_tables: list[np.ndarray]
+    model_id: bytes
+
+
+def default_weights_path() -> Path:
+    """The model that ships with the package."""
+    return Path(str(resources.files("vaecodec.models") / DEFAULT_NAME))
+
+
+def load_weights(path: Path) -> Weights:
+    """Read and check a weight file. Raises ModelError; nothing in the file is ever executed."""
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ModelError(f"{path}: over {MAX_FILE_BYTES} bytes, not a vaecodec model")
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read the model: {error.strerror}") from None
+    try:
+        return _unpack(data)
+    except (SafetensorError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise ModelError(f"{path}: not a vaecodec model, or a damaged one ({error})") from None
+
+
+def _unpack(data: bytes) -> Weights:
+    tensors = load_tensors(data)
+    header_bytes = int.from_bytes(data[:8], "little")
+    metadata = json.loads(data[8 : 8 + header_bytes])["__metadata__"]
+    description = json.loads(metadata["vaecodec"])
+    if description["format"] != FORMAT:
+        raise ValueError(f"weight format {description['format']}, this program reads {FORMAT}")
+    config = {str(name): int(value) for name, value in description["config"].items()}
+    net = {name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")}
+    for name, tensor in net.items():
+        if tensor.dtype not in (np.float16, np.float32) or not np.isfinite(tensor).all():
+            raise ValueError(f"{name} holds values that are not numbers")
+    y_tables = _split(tensors["tables.y"], tensors["tables.y_sizes"])
+    z_tables = _split(tensors["tables.z"], tensors["tables.z_sizes"])
+    if len(y_tables) != SCALE_COUNT or not z_tables or len(z_tables) % config["cz"]:
+        raise ValueError("wrong number of tables")
+    return Weights(
+        config=config,
+        card=dict(description["card"]),
+        net=net,
+        scale_parameters={name[6:]: t for name, t in tensors.items() if name.startswith("scale.")},
+        y_tables=y_tables,
+        z_tables=z_tables,
+        model_id=hashlib.sha256(data).digest()[:MODEL_ID_BYTES],
+    )
+
+
+def _split(flat: np.ndarray, sizes: np.ndarray) -> list[np.ndarray]:
+    if flat.ndim != 1 or sizes.ndim != 1 or (sizes < 2).any() or sizes.sum(dtype=np.int64) != len(flat):
+        raise ValueError("tables do not have the lengths stated")
+    tables = np.split(flat, np.cumsum(sizes)[:-1])
+    for table in tables:
+        check_table(table)
+    return tables
+
+
+def save_weights(
+    path: Path,
+    config: dict[str, int],
+    card: dict[str, Any],
+    net: dict[str, np.ndarray],
+    scale_parameters: dict[str, np.ndarray],
+    y_tables: list[np.ndarray],
+    z_tables: list[np.ndarray],
+) -> None:
+    """Write a weight file whole or not at all."""
+    tensors = {f"net.{name}": tensor for name, tensor in net.items()}
+    tensors |= {f"scale.{name}": tensor for name, tensor in scale_parameters.items()}
+    for letter, tables in (("y", y_tables), ("z", z_tables)):
+        tensors[f"tables.{letter}"] = np.concatenate(tables).astype(np.int32)
+        tensors[f"tables.{letter}_sizes"] = np.array([len(table) for table in tables], np.int32)
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in sorted(tensors.items())}
+    description = json.dumps({"format": FORMAT, "config": config, "card": card}, sort_keys=True)
+    data = save_tensors(tensors, metadata={"vaecodec": description})
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)
