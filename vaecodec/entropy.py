@@ -39,8 +39,8 @@ def _groups(indices: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int, int]]
     """Stable order by table, and (table, start, stop) of each table in that order."""
     order = np.argsort(indices, kind="stable")
     used, starts = np.unique(indices[order], return_index=True)
-    stops = np.append(starts[1:], len(indices))
-    return order, list(zip(used.tolist(), starts.tolist(), stops.tolist(), strict=True))
+    edges = [*starts.tolist(), len(indices)]
+    return order, list(zip(used.tolist(), edges[:-1], edges[1:], strict=True))
 
 
 class Encoder:

@@ -20,10 +20,11 @@ from vaecodec.model import Model
 from vaecodec.network import ANCHORS, SCALE_RANGE, VAE, magnitude_code
 from vaecodec.tables import MAX_RADIUS, logistic_frequencies, table_from_frequencies
 from vaecodec.torch_transforms import TorchTransforms
-from vaecodec.weights import Weights, save_weights
+from vaecodec.weights import STEP_SUFFIX, Weights, save_weights
 
 PRIOR_SAMPLES = 200.0  # weight of the logistic prior in a table, in samples
 Z_RADIUS = 63
+_DIRECT = ("down.", "up.", "a_out.", "s_in.")
 WIDE_TAIL = (0.02, 3.0)  # share and width of the prior's second, wider part
 
 
@@ -52,11 +53,12 @@ def _with_prior_tables(network: VAE, card: dict[str, Any]) -> Weights:
     prefix = "scale_network."
     scale = {name[len(prefix) :]: array for name, array in state.items() if name.startswith(prefix)}
     fixed = {name for name, _ in network.named_buffers()}
-    net = {
-        name: array if name in fixed else array.astype(np.float16)
-        for name, array in state.items()
-        if not name.startswith(prefix)
-    }
+    net: dict[str, np.ndarray] = {}
+    for name, array in state.items():
+        if name in fixed:
+            net[name] = array
+        elif not name.startswith(prefix):
+            net |= stored_parameter(name, array)
     codes = magnitude_code(torch.arange(256.0)) * 16
     return Weights(
         config=network.config.to_dict(),
@@ -67,6 +69,19 @@ def _with_prior_tables(network: VAE, card: dict[str, Any]) -> Weights:
         z_tables=[_z_table(np.zeros(2 * Z_RADIUS + 2))] * (ANCHORS * network.config.cz),
         model_id=bytes(8),
     )
+
+
+def stored_parameter(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
+    """A parameter as it is stored: 16-bit, or 8-bit with a step per output channel.
+
+    Everything that the picture passes through directly (the strided and the 1x1 transforms) stays at
+    16 bits. The residual branches and the entropy model only correct it, so that 8 bits are enough.
+    """
+    if array.ndim < 4 or name.startswith(_DIRECT):
+        return {name: array.astype(np.float16)}
+    step = np.abs(array).max(axis=(1, 2, 3)) / 127
+    integers = np.rint(array / np.maximum(step, 1e-12)[:, None, None, None])
+    return {name: integers.astype(np.int8), f"{name}{STEP_SUFFIX}": step.astype(np.float32)}
 
 
 def _sample_symbols(model: Model, pictures: Iterable[np.ndarray]) -> Iterable[tuple[Symbols, int]]:

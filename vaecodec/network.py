@@ -63,7 +63,7 @@ class NetworkConfig:
 
 
 PRESETS = {
-    "tiny": NetworkConfig(n1=1, h1=8, n2=1, h2=8, m=32, cz=8, hyper=8, context=8, scale=8),
+    "tiny": NetworkConfig(n1=1, h1=8, n2=1, h2=8, m=96, cz=8, hyper=8, context=8, scale=8),
     "small": NetworkConfig(n1=1, h1=64, n2=1, h2=128, m=256, context=128, scale=64),
     "base": NetworkConfig(),
 }

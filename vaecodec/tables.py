@@ -29,7 +29,7 @@ def logistic_frequencies(scale: float, radius: int) -> tuple[np.ndarray, float]:
     cdf = 0.5 * (1 + np.tanh(edges / (2 * scale)))
     upper = 0.5 * (1 + np.tanh(-edges / (2 * scale)))  # 1 - cdf, exact in the upper tail
     inside = np.where(edges[:-1] < 0, np.diff(cdf), -np.diff(upper))
-    return inside, 2.0 / (1 + np.exp((radius + 0.5) / scale))
+    return inside, 1 - np.tanh((radius + 0.5) / (2 * scale))
 
 
 def check_table(table: np.ndarray) -> None:

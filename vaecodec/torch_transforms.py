@@ -32,7 +32,7 @@ class TorchTransforms:
         try:
             with torch.device("meta"):
                 network = VAE(NetworkConfig(**weights.config))
-            state = {name: torch.from_numpy(tensor).float() for name, tensor in weights.net.items()}
+            state = {name: torch.from_numpy(array) for name, array in weights.float_parameters().items()}
             # The integer scale network runs on numpy (exact.py); its float twin is for training only.
             del network.scale_network
             network.load_state_dict(state, assign=True)

@@ -1,7 +1,8 @@
 """Weight files: safetensors with the float network, the integer network and the tables.
 
 A model's identity is the first 8 bytes of the SHA-256 of its file, so that any tool can check it.
-Tensors:  net.*    float16 (parameters) and float32 (fixed front end) of network.VAE
+Tensors:  net.*    parameters of network.VAE: float16, float32 (fixed front end), or int8 with the step
+                   of each output channel in net.*.step (float32)
           scale.*  integers of exact.ScaleNetwork
           tables.y, tables.z              int32 tables (see tables.py), one after the other
           tables.y_sizes, tables.z_sizes  int32 lengths of the tables
@@ -28,6 +29,7 @@ from vaecodec.tables import check_table
 
 FORMAT = 1
 DEFAULT_NAME = "default.safetensors"
+STEP_SUFFIX = ".step"
 MAX_FILE_BYTES = 256 * 2**20
 
 
@@ -37,11 +39,25 @@ class Weights:
 
     config: dict[str, int]
     card: dict[str, Any]
-    net: dict[str, np.ndarray]
+    net: dict[str, np.ndarray]  # as stored
     scale_parameters: dict[str, np.ndarray]
     y_tables: list[np.ndarray]
     z_tables: list[np.ndarray]
     model_id: bytes
+
+    def float_parameters(self) -> dict[str, np.ndarray]:
+        """The float network's parameters and fixed tensors as float32, by name."""
+        return {
+            name: _as_float(tensor, self.net.get(f"{name}{STEP_SUFFIX}"))
+            for name, tensor in self.net.items()
+            if not name.endswith(STEP_SUFFIX)
+        }
+
+
+def _as_float(tensor: np.ndarray, step: np.ndarray | None) -> np.ndarray:
+    if step is None:
+        return tensor.astype(np.float32)
+    return tensor.astype(np.float32) * step.reshape(-1, *[1] * (tensor.ndim - 1))
 
 
 def default_weights_path() -> Path:
@@ -73,8 +89,12 @@ def _unpack(data: bytes) -> Weights:
     config = {str(name): int(value) for name, value in description["config"].items()}
     net = {name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")}
     for name, tensor in net.items():
-        if tensor.dtype not in (np.float16, np.float32) or not np.isfinite(tensor).all():
+        step = net.get(f"{name}{STEP_SUFFIX}")
+        sound = tensor.dtype in (np.float16, np.float32) if step is None else tensor.dtype == np.int8
+        if not sound or not np.isfinite(tensor).all():
             raise ValueError(f"{name} holds values that are not numbers")
+        if step is not None and step.shape != tensor.shape[:1]:
+            raise ValueError(f"{name} does not have one step per output channel")
     y_tables = _split(tensors["tables.y"], tensors["tables.y_sizes"])
     z_tables = _split(tensors["tables.z"], tensors["tables.z_sizes"])
     if len(y_tables) != SCALE_COUNT or not z_tables or len(z_tables) % config["cz"]:

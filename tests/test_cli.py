@@ -1,0 +1,213 @@
+"""The command as a user meets it: real files, output lines, exit codes, and what is left behind."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from conftest import make_photo
+from vaecodec.cli import main
+from vaecodec.metrics import psnr_db
+
+
+@pytest.fixture
+def run(tiny_model_path: Path):
+    def command(*arguments: object) -> Result:
+        words = [str(argument) for argument in arguments]
+        if words[0] in ("encode", "decode") and "--model" not in words:
+            words += ["--model", str(tiny_model_path)]
+        return CliRunner().invoke(main, words)
+
+    return command
+
+
+def assert_fails(result: Result, exit_code: int, *fragments: str) -> None:
+    """One line on standard error with all `fragments`, nothing on standard output, no traceback."""
+    assert result.exit_code == exit_code, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("vaecodec: ") and result.stderr.count("\n") == 1
+    for fragment in fragments:
+        assert fragment in result.stderr
+
+
+def test_photo_to_file_and_back(run, photo_path: Path, tmp_path: Path):
+    encoded = run("encode", photo_path)
+    vae = photo_path.with_suffix(".vae")
+    assert encoded.exit_code == 0
+    size = vae.stat().st_size
+    assert encoded.stdout == f"{vae}: {size} bytes, {8 * size / (97 * 75):.3f} bpp, {97 * 75 * 3 / size:.1f}:1\n"
+    back = tmp_path / "back.png"
+    decoded = run("decode", vae, "-o", back)
+    assert decoded.exit_code == 0
+    assert decoded.stdout.startswith(f"{back}: 97x75 RGB")
+    original = np.asarray(Image.open(photo_path))
+    assert psnr_db(original, np.asarray(Image.open(back))) > 30
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["back.png", "photo.png", "photo.vae"]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".bmp", ".ppm", ".avif"])
+def test_output_format_follows_the_suffix(run, photo_path: Path, tmp_path: Path, suffix: str):
+    run("encode", photo_path)
+    target = tmp_path / f"back{suffix}"
+    assert run("decode", tmp_path / "photo.vae", "-o", target).exit_code == 0
+    with Image.open(target) as image:
+        assert image.size == (97, 75)
+
+
+def test_quality_is_continuous_and_rises(run, photo_path: Path, tmp_path: Path):
+    sizes = []
+    for quality in (0, 33.3, 66.6, 100):
+        assert run("encode", photo_path, "-f", "-q", quality).exit_code == 0
+        sizes.append((tmp_path / "photo.vae").stat().st_size)
+    assert sizes == sorted(set(sizes))
+
+
+def test_info(run, photo_path: Path):
+    run("encode", photo_path, "-q", 40)
+    vae = photo_path.with_suffix(".vae")
+    facts = json.loads(run("info", vae, "--json").stdout)
+    assert (facts["width"], facts["height"], facts["mode"], facts["quality"]) == (97, 75, "RGB", 40.0)
+    assert facts["bytes"] == sum(facts["parts"].values()) == vae.stat().st_size
+    text = run("info", vae).stdout
+    assert "97x75 RGB, quality 40" in text and facts["model"] in text
+
+
+def test_existing_output_is_kept_without_force(run, photo_path: Path, tmp_path: Path):
+    vae = tmp_path / "photo.vae"
+    vae.write_bytes(b"precious")
+    assert_fails(run("encode", photo_path), 2, str(vae), "-f")
+    assert vae.read_bytes() == b"precious"
+    assert run("encode", photo_path, "-f").exit_code == 0
+    assert_fails(run("decode", vae, "-o", photo_path), 2, str(photo_path), "-f")
+
+
+def test_source_is_never_the_output(run, photo_path: Path):
+    before = photo_path.read_bytes()
+    assert_fails(run("encode", photo_path, "-o", photo_path, "-f"), 2, "input and output")
+    assert photo_path.read_bytes() == before
+
+
+def spoil_text(path: Path) -> None:
+    path.write_text("not a picture at all")
+
+
+def spoil_truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def spoil_empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("spoil", [spoil_text, spoil_truncate, spoil_empty])
+def test_bad_pictures(run, photo_path: Path, tmp_path: Path, spoil):
+    spoil(photo_path)
+    assert_fails(run("encode", photo_path), 1, str(photo_path))
+    assert os.listdir(tmp_path) == ["photo.png"]
+
+
+def test_unsupported_mode_says_what_to_do(run, tmp_path: Path):
+    path = tmp_path / "cmyk.tif"
+    Image.new("CMYK", (8, 8)).save(path)
+    assert_fails(run("encode", path), 1, str(path), "CMYK", "convert")
+
+
+@pytest.mark.parametrize("command", ["encode", "decode", "info"])
+def test_missing_file_and_directory(run, tmp_path: Path, command: str):
+    assert_fails(run(command, tmp_path / "none.png"), 2, "none.png", "no such file")
+    folder = tmp_path / "folder.x"
+    folder.mkdir()
+    assert_fails(run(command, folder), 2, "folder.x", "directory")
+
+
+@pytest.mark.parametrize("command", ["decode", "info"])
+@pytest.mark.parametrize("spoil", [spoil_text, spoil_truncate, spoil_empty])
+def test_bad_files(run, photo_path: Path, tmp_path: Path, command: str, spoil):
+    run("encode", photo_path)
+    vae = tmp_path / "photo.vae"
+    spoil(vae)
+    photo_path.unlink()
+    assert_fails(run(command, vae), 1, str(vae))
+    assert os.listdir(tmp_path) == ["photo.vae"]
+
+
+def test_every_flipped_bit_of_a_sample_is_noticed(run, photo_path: Path, tmp_path: Path):
+    run("encode", photo_path)
+    vae = tmp_path / "photo.vae"
+    whole = vae.read_bytes()
+    target = tmp_path / "back.png"
+    for bit in np.random.default_rng(0).integers(0, 8 * len(whole), 40).tolist():
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        vae.write_bytes(bytes(damaged))
+        assert_fails(run("decode", vae, "-o", target), 1, str(vae))
+        assert not target.exists()
+
+
+def test_file_of_another_model(run, photo_path: Path, tmp_path: Path, tiny_model_path: Path):
+    run("encode", photo_path)
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(tiny_model_path.read_bytes())
+    from vaecodec.weights import load_weights, save_weights
+
+    w = load_weights(other)
+    save_weights(other, w.config, {"name": "other"}, w.net, w.scale_parameters, w.y_tables, w.z_tables)
+    vae = tmp_path / "photo.vae"
+    back = tmp_path / "back.png"
+    assert_fails(run("decode", vae, "-o", back, "--model", other), 1, str(vae), w.model_id.hex(), "--model")
+    assert not back.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 100, b"\xff" * 8 + b"{}"])
+def test_bad_model(run, photo_path: Path, tmp_path: Path, content: bytes):
+    model = tmp_path / "bad.safetensors"
+    model.write_bytes(content)
+    assert_fails(run("encode", photo_path, "--model", model), 1, str(model), "not a vaecodec model")
+    assert_fails(run("encode", photo_path, "--model", tmp_path / "none"), 1, "cannot read the model")
+    assert not (tmp_path / "photo.vae").exists()
+
+
+def test_unwritable_outputs(run, photo_path: Path, tmp_path: Path):
+    assert_fails(run("encode", photo_path, "-o", tmp_path / "none" / "x.vae"), 2, "no such directory")
+    assert_fails(run("encode", photo_path, "-o", tmp_path), 2, "directory")
+    run("encode", photo_path)
+    assert_fails(run("decode", tmp_path / "photo.vae", "-o", tmp_path / "x.doc"), 2, ".doc", ".png")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["encode"], ["encode", "x", "-q", "101"], ["nonsense"], ["decode", "x", "--device", "abacus"]]
+)
+def test_usage_errors_exit_2(run, arguments: list[str]):
+    result = run(*arguments)
+    assert result.exit_code == 2 and "Traceback" not in result.output
+
+
+def test_pixel_limit(run, photo_path: Path, tmp_path: Path):
+    assert_fails(run("encode", photo_path, "--max-pixels", 7000), 1, "97x75", "7000", "--max-pixels")
+    run("encode", photo_path)
+    vae = tmp_path / "photo.vae"
+    assert_fails(run("decode", vae, "-f", "--max-pixels", 7000), 1, "97x75", "7000", "--max-pixels")
+
+
+def test_installed_command_with_the_default_model(tmp_path: Path):
+    """A whole process as a user starts it, with the model that ships."""
+    pixels = make_photo(64, 96, seed=9)
+    Image.fromarray(pixels).save(tmp_path / "p.png")
+
+    def vaecodec(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "vaecodec", *words], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert vaecodec("encode", "p.png", "-q", "80").startswith("p.vae: ")
+    vaecodec("decode", "p.vae", "-o", "back.png")
+    assert psnr_db(pixels, np.asarray(Image.open(tmp_path / "back.png"))) > 32
+    assert vaecodec("--version").startswith("vaecodec, version ")

@@ -1,0 +1,127 @@
+"""The integer scale network: exact whatever the arithmetic underneath, and what training sees."""
+
+import numpy as np
+import pytest
+import torch
+
+from vaecodec.exact import SCALE_COUNT, ScaleNetwork, integer_parameters
+from vaecodec.network import PRESETS
+from vaecodec.network import ScaleNetwork as TrainedScaleNetwork
+from vaecodec.network import magnitude_code
+
+CONFIG = PRESETS["tiny"]
+CODES = (magnitude_code(torch.arange(256.0)) * 16).numpy()
+
+
+def trained(seed: int = 0, spread: float = 0.2) -> TrainedScaleNetwork:
+    torch.manual_seed(seed)
+    network = TrainedScaleNetwork(CONFIG)
+    for parameter in network.parameters():
+        parameter.data += spread * torch.randn_like(parameter)
+    network.offset.values.data += 4
+    return network
+
+
+def integers(network: TrainedScaleNetwork) -> dict[str, np.ndarray]:
+    return integer_parameters({name: p.detach().numpy() for name, p in network.named_parameters()}, CODES)
+
+
+def inputs(seed: int, rows: int = 3, columns: int = 2):
+    rng = np.random.default_rng(seed)
+    z = np.rint(rng.laplace(scale=20, size=(rows, columns, CONFIG.cz))).astype(np.int32)
+    shape = (4 * rows, 4 * columns)
+    residuals = np.rint(rng.standard_cauchy((*shape, CONFIG.m)) * 3).clip(-1e6, 1e6).astype(np.int32)
+    known = rng.integers(0, 2, (*shape, 4)).astype(np.float32)
+    return z, residuals, known
+
+
+def reference_indices(p: dict[str, np.ndarray], z, residuals, known, level: int) -> np.ndarray:
+    """The specification with Python-sized integers: int64 sums, no floating point anywhere."""
+
+    def at_level(table):
+        low = min(level >> 8, len(table) - 2)
+        part = level - (low << 8)
+        mixed = table[low].astype(np.int64) * (256 - part) + table[low + 1].astype(np.int64) * part
+        return (mixed + 128) >> 8
+
+    def conv(name, x):
+        weight = p[name].astype(np.int64)
+        margin = weight.shape[2] // 2
+        padded = np.pad(x, ((margin, margin), (margin, margin), (0, 0)))
+        out = np.zeros((*x.shape[:2], weight.shape[0]), np.int64)
+        for row in range(weight.shape[2]):
+            for column in range(weight.shape[3]):
+                tap = padded[row : row + x.shape[0], column : column + x.shape[1]]
+                out += np.einsum("hwi,oi->hwo", tap, weight[:, :, row, column])
+        return out
+
+    def activate(sums, bits, top=127):
+        return np.clip((sums + (1 << (bits - 1))) >> bits, 0, top)
+
+    h = activate(conv("z_conv", np.clip(z, -127, 127).astype(np.int64)) + at_level(p["z_bias"]), 6)
+    up = conv("z_up", h)
+    rows, columns, channels = up.shape
+    shuffled = np.zeros((4 * rows, 4 * columns, channels // 16), np.int64)
+    for row in range(4):
+        for column in range(4):
+            shuffled[row::4, column::4] = up[:, :, 4 * row + column :: 16]
+    sums = shuffled + at_level(p["up_bias"])
+    codes = p["magnitude_codes"].astype(np.int64)[np.minimum(np.abs(residuals), 255)]
+    sums = sums + conv("context", np.concatenate([codes, 16 * known.astype(np.int64)], axis=2))
+    h = activate(sums, 10)
+    h = activate(conv("hidden", h) + at_level(p["hidden_bias"]), 10)
+    return activate(conv("out", h) + at_level(p["offset"]), 11, SCALE_COUNT - 1)
+
+
+@pytest.mark.parametrize("level", [0, 1, 255, 256, 700, 1279, 1280])
+def test_equals_the_specification_in_integers(level: int):
+    p = integers(trained())
+    network = ScaleNetwork(p)
+    for seed in range(3):
+        z, residuals, known = inputs(seed)
+        indices = network.indices(network.prepare(z, level), residuals, known, level)
+        expected = reference_indices(p, z, residuals, known, level)
+        np.testing.assert_array_equal(indices, expected)
+        assert len(np.unique(indices)) > 10, "the test must reach many tables"
+
+
+def test_float32_and_float64_arithmetic_agree():
+    p = integers(trained(spread=0.1))
+    network, wide = ScaleNetwork(p), ScaleNetwork(p)
+    assert network.dtype == np.float32
+    wide.dtype = np.float64
+    wide._weights = {name: weight.astype(np.float64) for name, weight in wide._weights.items()}
+    wide._codes = wide._codes.astype(np.float64)
+    z, residuals, known = inputs(5)
+    results = [n.indices(n.prepare(z, 900), residuals, known, 900) for n in (network, wide)]
+    np.testing.assert_array_equal(*results)
+
+
+def test_large_weights_fall_back_to_float64():
+    assert ScaleNetwork(integers(trained(spread=30.0))).dtype == np.float64
+
+
+def test_training_sees_the_integers_that_are_shipped():
+    """At an anchor level the trained network's rounded index is the integer network's."""
+    network = trained()
+    exact = ScaleNetwork(integers(network))
+    z, residuals, known = inputs(2)
+    level = 3
+    t = torch.tensor([float(level)])
+    with torch.no_grad():
+        as_tensor = [torch.from_numpy(a).permute(2, 0, 1)[None].float() for a in (z, residuals, known)]
+        context = torch.cat([magnitude_code(as_tensor[1]), as_tensor[2]], 1)
+        index = network(network.prepare(as_tensor[0], t), context, t)[0].permute(1, 2, 0).numpy()
+    expected = np.clip(np.floor(index + 0.5), 0, SCALE_COUNT - 1)
+    actual = exact.indices(exact.prepare(z, 256 * level), residuals, known, 256 * level)
+    # Biases are rounded to the sums' bits, which moves an index at most at the edge of rounding.
+    assert np.mean(actual != expected) < 0.01
+    assert np.abs(actual - expected).max() <= 1
+
+
+@pytest.mark.parametrize("name", ["context", "offset", "magnitude_codes"])
+def test_shapes_that_do_not_fit_are_refused(name: str):
+    p = integers(trained())
+    p[name] = p[name][:-1]
+    with pytest.raises(ValueError, match="shape"):
+        ScaleNetwork(p)

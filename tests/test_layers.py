@@ -1,0 +1,78 @@
+"""Data flow one way: each module imports only what its line allows, and starts without torch."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vaecodec
+
+PACKAGE = Path(vaecodec.__file__).parent
+NUMERIC = {"numpy"}
+TORCH = {"torch", "numpy"}
+# module -> (modules of ours, packages of others) that it may import
+ALLOWED: dict[str, tuple[set[str], set[str]]] = {
+    "__init__": (set(), set()),
+    "__main__": ({"cli"}, set()),
+    "cli": ({"__init__", "container", "errors", "files", "imageio", "model", "pipeline"}, {"click"}),
+    "pipeline": ({"container", "errors", "imageio", "latents", "model", "tiling"}, NUMERIC),
+    "latents": ({"container", "entropy", "errors", "model", "schedule", "tiling"}, NUMERIC),
+    "model": ({"container", "entropy", "exact", "weights", "torch_transforms"}, NUMERIC),
+    "weights": ({"container", "errors", "exact", "tables"}, NUMERIC | {"safetensors"}),
+    "imageio": ({"errors"}, NUMERIC | {"PIL"}),
+    "files": ({"errors"}, set()),
+    "tiling": ({"container"}, NUMERIC),
+    "container": ({"errors"}, set()),
+    "entropy": ({"errors"}, NUMERIC | {"constriction"}),
+    "tables": (set(), NUMERIC),
+    "exact": (set(), NUMERIC),
+    "schedule": (set(), NUMERIC),
+    "metrics": (set(), NUMERIC | {"scipy"}),
+    "errors": (set(), set()),
+    "blocks": ({"exact"}, TORCH),
+    "network": ({"blocks", "exact", "schedule"}, TORCH),
+    "torch_transforms": ({"container", "errors", "network", "weights"}, TORCH),
+    "initialise": ({"exact", "network", "schedule"}, TORCH),
+    "export": (
+        {"container", "exact", "latents", "model", "network", "tables", "torch_transforms", "weights"},
+        TORCH,
+    ),
+}
+
+
+def imports_of(path: Path) -> tuple[set[str], set[str]]:
+    own, others = set(), set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module]
+        else:
+            continue
+        for name in names:
+            head, _, rest = name.partition(".")
+            if head == "vaecodec":
+                own.add(rest or "__init__")
+            elif head not in sys.stdlib_module_names:
+                others.add(head)
+    return own, others
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.stem)
+def test_module_imports_only_what_it_may(path: Path):
+    own, others = imports_of(path)
+    allowed_own, allowed_others = ALLOWED[path.stem]
+    assert own <= allowed_own
+    assert others <= allowed_others
+
+
+def test_every_line_of_the_table_is_a_module():
+    assert set(ALLOWED) == {path.stem for path in PACKAGE.glob("*.py")}
+
+
+@pytest.mark.parametrize("module", ["cli", "pipeline", "model", "latents"])
+def test_reading_paths_do_not_import_torch(module: str):
+    program = f"import sys, vaecodec.{module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0

@@ -1,0 +1,99 @@
+"""The promise: a file made under any arithmetic decodes under every other.
+
+Each configuration runs in a process of its own, since libraries choose their kernels once. All
+encode the same picture; each then decodes the files of all.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from conftest import make_photo
+
+CONFIGURATIONS = {
+    "default": {},
+    "one thread": {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    "two threads": {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"},
+    "plain kernels": {"ATEN_CPU_CAPABILITY": "default", "OPENBLAS_CORETYPE": "Prescott"},
+    "avx2 kernels": {"ATEN_CPU_CAPABILITY": "avx2", "OPENBLAS_CORETYPE": "Haswell"},
+    "avx512 kernels": {"ATEN_CPU_CAPABILITY": "avx512", "OPENBLAS_CORETYPE": "SkylakeX"},
+    "oneDNN SSE4.1": {"ONEDNN_MAX_CPU_ISA": "SSE41"},
+    "oneDNN AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2"},
+    "no oneDNN": {"TEST_NO_MKLDNN": "1"},
+    "rough means": {"TEST_MEAN_NOISE": "1e-4"},
+}
+
+WORKER = """
+import hashlib, io, json, os, sys
+from pathlib import Path
+import numpy as np
+import torch
+from vaecodec import latents
+from vaecodec.imageio import Picture
+from vaecodec.model import load_model
+from vaecodec.pipeline import decode_picture, encode_picture
+
+if os.environ.get("TEST_NO_MKLDNN"):
+    torch.backends.mkldnn.enabled = False
+if "OMP_NUM_THREADS" in os.environ:
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+task, folder, name = sys.argv[1:4]
+folder = Path(folder)
+model = load_model(device="cpu")
+noise = float(os.environ.get("TEST_MEAN_NOISE", 0))
+if noise:
+    exact_mean, rng = model.transforms.predict_mean, np.random.default_rng(1)
+
+    def rough_mean(features, context):
+        mean = exact_mean(features, context)
+        return (mean * (1 + noise * rng.standard_normal(mean.shape))).astype(np.float32)
+
+    model.transforms.predict_mean = rough_mean
+if task == "encode":
+    pixels = np.load(folder / "photo.npy")
+    for level in (0, 768, 1280):
+        (folder / f"{name}.{level}.vae").write_bytes(encode_picture(Picture(pixels), model, level))
+else:
+    symbols = []
+    walk = latents._walk_steps
+
+    def recording(*arguments):
+        result = walk(*arguments)
+        symbols.append(result[0].checksum)
+        return result
+
+    latents._walk_steps = recording
+    for path in sorted(folder.glob("*.vae")):
+        decoded = decode_picture(path.read_bytes(), model, 10**9).pixels
+        np.save(folder / f"{path.stem}.by.{name}.npy", decoded)
+    print(json.dumps(symbols))
+"""
+
+
+def run(task: str, folder: Path, name: str) -> list[int]:
+    worker = folder / "worker.py"
+    worker.write_text(WORKER)
+    environment = {**os.environ, **CONFIGURATIONS[name]}
+    arguments = [sys.executable, worker, task, folder, name.replace(" ", "_")]
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, f"{name}: {done.stderr}"
+    return json.loads(done.stdout) if task == "decode" else []
+
+
+def test_every_configuration_decodes_the_files_of_every_other(tmp_path: Path):
+    np.save(tmp_path / "photo.npy", make_photo(80, 112, seed=4))
+    for name in CONFIGURATIONS:
+        run("encode", tmp_path, name)
+    symbols = {name: run("decode", tmp_path, name) for name in CONFIGURATIONS}
+    assert all(seen == symbols["default"] for seen in symbols.values())
+    files = sorted(tmp_path.glob("*.vae"))
+    assert len(files) == 3 * len(CONFIGURATIONS) == len(symbols["default"])
+    for file in files:
+        decoded = [np.load(path).astype(int) for path in tmp_path.glob(f"{file.stem}.by.*.npy")]
+        assert len(decoded) == len(CONFIGURATIONS)
+        spread = np.max(decoded, axis=0) - np.min(decoded, axis=0)
+        assert spread.max() <= 1

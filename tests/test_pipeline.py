@@ -1,0 +1,134 @@
+"""Pictures through the codec: sizes, seams, rate and quality."""
+
+import numpy as np
+import pytest
+
+from conftest import make_photo
+from vaecodec import container, latents, pipeline, tiling
+from vaecodec.container import LEVEL_MAX, Header, pack_header, read_chunks, read_header
+from vaecodec.errors import CorruptSymbolsError, FormatError, ModelError
+from vaecodec.imageio import Picture
+from vaecodec.metrics import psnr_db
+from vaecodec.model import Model
+from vaecodec.pipeline import decode_picture, encode_picture
+from vaecodec.tables import PRECISION
+
+LIMIT = 10**9
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 7), (16, 16), (17, 64), (75, 97), (1, 200), (200, 1)])
+def test_any_size_comes_back(tiny_model: Model, size: tuple[int, int]):
+    pixels = make_photo(*size)
+    decoded = decode_picture(encode_picture(Picture(pixels), tiny_model, 1000), tiny_model, LIMIT).pixels
+    assert decoded.shape == pixels.shape and decoded.dtype == np.uint8
+    assert psnr_db(pixels, decoded) > 25
+
+
+def test_grey_comes_back_grey(tiny_model: Model):
+    grey = make_photo(70, 50)[:, :, 1]
+    decoded = decode_picture(encode_picture(Picture(grey), tiny_model, 1000), tiny_model, LIMIT)
+    assert decoded.mode == "grey" and decoded.pixels.shape == grey.shape
+    assert psnr_db(grey, decoded.pixels) > 28
+
+
+def test_size_and_quality_rise_with_the_level(tiny_model: Model):
+    pixels = make_photo(128, 160, seed=3)
+    sizes, qualities = [], []
+    for level in range(0, LEVEL_MAX + 1, 256):
+        data = encode_picture(Picture(pixels), tiny_model, level)
+        sizes.append(len(data))
+        qualities.append(psnr_db(pixels, decode_picture(data, tiny_model, LIMIT).pixels))
+    assert sizes == sorted(sizes) and sizes[-1] > 2 * sizes[0]
+    assert qualities == sorted(qualities) and qualities[-1] > qualities[0] + 3
+
+
+def test_encoding_is_deterministic(tiny_model: Model):
+    picture = Picture(make_photo(64, 80))
+    assert encode_picture(picture, tiny_model, 600) == encode_picture(picture, tiny_model, 600)
+
+
+def test_file_is_as_long_as_the_symbols_cost(tiny_model: Model):
+    y = tiny_model.transforms.analyse(make_photo(256, 256).astype(np.float32) / 255, 800)
+    symbols = latents.quantise_slice(tiny_model, y, 800)
+    bits = 0.0
+    coded = [(symbols.z.reshape(-1), tiny_model.z_indices(*symbols.z.shape[:2], 800).reshape(-1))]
+    for tables, calls in ((tiny_model.weights.z_tables, coded), (tiny_model.weights.y_tables, symbols.steps)):
+        for values, indices in calls:
+            for value, index in zip(values.tolist(), indices.tolist(), strict=True):
+                radius = (len(tables[index]) - 2) // 2
+                escaped = abs(value) > radius
+                weight = tables[index][-1 if escaped else value + radius]
+                bits += PRECISION - np.log2(weight + 1.0) + (24 if escaped else 0)
+    payload = len(latents.encode_slice(tiny_model, y, 800).payload)
+    assert bits / 8 <= payload <= 1.001 * bits / 8 + 12
+
+
+def test_seams_are_invisible(tiny_model: Model, monkeypatch: pytest.MonkeyPatch):
+    """Analysis and synthesis in windows of 64 pixels give what the whole picture gives."""
+    x = make_photo(192, 160).astype(np.float32) / 255
+    transforms = tiny_model.transforms
+    monkeypatch.setattr(tiling, "LATENT_SLICE", 4)
+    whole_y = transforms.analyse(x, 700)
+    whole_x = transforms.synthesise(whole_y, 700)
+    for rows, columns in tiling.slice_windows(192, 160, tiny_model.halo):
+        window = tiling.cut(x, tiling.pixels(rows.outer), tiling.pixels(columns.outer))
+        y = transforms.analyse(window, 700)[rows.inside, columns.inside]
+        np.testing.assert_allclose(y, whole_y[rows.inner, columns.inner], atol=1e-4)
+        part = transforms.synthesise(whole_y[rows.outer, columns.outer], 700)
+        part = part[tiling.pixels(rows.inside), tiling.pixels(columns.inside)]
+        expected = whole_x[tiling.pixels(rows.inner), tiling.pixels(columns.inner)]
+        np.testing.assert_allclose(part, expected, atol=1e-4)
+
+
+def test_a_smaller_halo_would_show(tiny_model: Model):
+    """The halo is not wider than needed by more than one position."""
+    x = make_photo(192, 160).astype(np.float32) / 255
+    whole = tiny_model.transforms.analyse(x, 700)
+    for halo, equal in ((tiny_model.halo, True), (tiny_model.halo - 2, False)):
+        first = 6 - halo
+        y = tiny_model.transforms.analyse(x[16 * first :], 700)
+        assert np.allclose(y[halo:], whole[6:], atol=1e-4) == equal
+
+
+def test_many_slices_round_trip(tiny_model: Model, monkeypatch: pytest.MonkeyPatch):
+    pixels = make_photo(150, 200)
+    plain = decode_picture(encode_picture(Picture(pixels), tiny_model, 1000), tiny_model, LIMIT).pixels
+    monkeypatch.setattr(tiling, "LATENT_SLICE", 4)
+    monkeypatch.setattr(container, "SLICE", 64)
+    data = encode_picture(Picture(pixels), tiny_model, 1000)
+    decoded = decode_picture(data, tiny_model, LIMIT).pixels
+    assert decoded.shape == pixels.shape
+    assert abs(psnr_db(pixels, decoded) - psnr_db(pixels, plain)) < 0.5
+
+
+def test_file_of_another_model_is_refused_with_its_name(tiny_model: Model):
+    data = bytearray(encode_picture(Picture(make_photo(16, 16)), tiny_model, 0))
+    header = read_header(__import__("io").BytesIO(bytes(data)))
+    other = Header(**{**vars(header), "model_id": b"\xab" * 8})
+    data[: container.HEADER_BYTES] = pack_header(other)
+    with pytest.raises(ModelError, match="abababababababab.*--model"):
+        decode_picture(bytes(data), tiny_model, LIMIT)
+
+
+def test_forged_symbols_are_noticed(tiny_model: Model):
+    """Checksums of the bytes made right again after tampering: the symbols' own checksum speaks."""
+    data = encode_picture(Picture(make_photo(64, 64)), tiny_model, 800)
+    import io
+
+    file = io.BytesIO(data)
+    header = read_header(file)
+    (chunk,) = read_chunks(file, header)
+    checksum, words = container.unpack_slice(chunk)
+    forged = bytearray(words)
+    forged[len(forged) // 2] ^= 1
+    tampered = pack_header(header) + container.pack_chunk(container.pack_slice(checksum, bytes(forged)))
+    with pytest.raises(CorruptSymbolsError):
+        decode_picture(tampered, tiny_model, LIMIT)
+
+
+def test_pixel_limit_is_checked_before_anything_else(tiny_model: Model):
+    data = encode_picture(Picture(make_photo(20, 20)), tiny_model, 0)
+    with pytest.raises(FormatError, match="over the limit of 399"):
+        decode_picture(data, tiny_model, 399)
+
+
