@@ -17,10 +17,11 @@ import numpy as np
 from PIL import Image
 
 from vaecodec.container import LEVEL_MAX, MAX_PIXELS
-from vaecodec.imageio import Picture, read_picture
 from vaecodec.metrics import bd_rate_percent, psnr_db
 from vaecodec.model import Model, load_model
-from vaecodec.pipeline import decode_picture, encode_picture
+from vaecodec.picture import Picture
+from vaecodec.picture_reader import read_picture
+from vaecodec.pipeline import EncodeOptions, decode_picture, encode_picture
 
 LEVELS = [round(LEVEL_MAX * step / 10) for step in range(11)]
 PEERS = {
@@ -40,8 +41,8 @@ def peer_point(pixels: np.ndarray, file_format: str, options: dict, quality: int
 
 
 def own_point(pixels: np.ndarray, model: Model, level: int) -> Point:
-    data = encode_picture(Picture(pixels), model, level)
-    decoded = decode_picture(data, model, MAX_PIXELS).pixels
+    data = encode_picture(Picture(pixels), model, EncodeOptions(level))
+    decoded = decode_picture(data, model).pixels
     return 8 * len(data) / (pixels.size / 3), psnr_db(pixels, decoded)
 
 

@@ -34,7 +34,7 @@ def whole_file(*chunks: Chunk, header: Header = HEADER) -> bytes:
 
 def read_all(data: bytes) -> list[Chunk]:
     file = io.BytesIO(data)
-    return list(read_chunks(file, read_header(file)))
+    return [chunk for _, chunk in read_chunks(file, read_header(file))]
 
 
 def test_header_bytes_are_those_of_the_specification():

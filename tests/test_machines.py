@@ -33,9 +33,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from vaecodec import latents
-from vaecodec.imageio import Picture
+from vaecodec.picture import Picture
 from vaecodec.model import load_model
-from vaecodec.pipeline import decode_picture, encode_picture
+from vaecodec.pipeline import EncodeOptions, decode_picture, encode_picture
 
 if os.environ.get("TEST_NO_MKLDNN"):
     torch.backends.mkldnn.enabled = False
@@ -56,7 +56,7 @@ if noise:
 if task == "encode":
     pixels = np.load(folder / "photo.npy")
     for level in (0, 768, 1280):
-        (folder / f"{name}.{level}.vae").write_bytes(encode_picture(Picture(pixels), model, level))
+        (folder / f"{name}.{level}.vae").write_bytes(encode_picture(Picture(pixels), model, EncodeOptions(level)))
 else:
     symbols = []
     walk = latents._walk_steps
@@ -68,7 +68,7 @@ else:
 
     latents._walk_steps = recording
     for path in sorted(folder.glob("*.vae")):
-        decoded = decode_picture(path.read_bytes(), model, 10**9).pixels
+        decoded = decode_picture(path.read_bytes(), model).pixels
         np.save(folder / f"{path.stem}.by.{name}.npy", decoded)
     print(json.dumps(symbols))
 """

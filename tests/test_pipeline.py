@@ -1,32 +1,34 @@
 """Pictures through the codec: sizes, seams, rate and quality."""
 
+import io
+
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from conftest import make_photo
-from vaecodec import container, latents, pipeline, tiling
+from vaecodec import container, latents, tiling
 from vaecodec.container import LEVEL_MAX, Header, pack_header, read_chunks, read_header
-from vaecodec.errors import CorruptSymbolsError, FormatError, ModelError
-from vaecodec.imageio import Picture
+from vaecodec.errors import CorruptSymbolsError, FormatError, ModelError, UsageError
+from vaecodec.picture import Picture
 from vaecodec.metrics import psnr_db
 from vaecodec.model import Model
-from vaecodec.pipeline import decode_picture, encode_picture
+from vaecodec.pipeline import DecodeOptions, EncodeOptions, decode_picture, encode_picture
 from vaecodec.tables import PRECISION
-
-LIMIT = 10**9
-
+from vaecodec.tiling import Region
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (16, 16), (17, 64), (75, 97), (1, 200), (200, 1)])
 def test_any_size_comes_back(tiny_model: Model, size: tuple[int, int]):
     pixels = make_photo(*size)
-    decoded = decode_picture(encode_picture(Picture(pixels), tiny_model, 1000), tiny_model, LIMIT).pixels
+    decoded = decode_picture(encode_picture(Picture(pixels), tiny_model, EncodeOptions(1000)), tiny_model).pixels
     assert decoded.shape == pixels.shape and decoded.dtype == np.uint8
     assert psnr_db(pixels, decoded) > 25
 
 
 def test_grey_comes_back_grey(tiny_model: Model):
     grey = make_photo(70, 50)[:, :, 1]
-    decoded = decode_picture(encode_picture(Picture(grey), tiny_model, 1000), tiny_model, LIMIT)
+    decoded = decode_picture(encode_picture(Picture(grey), tiny_model, EncodeOptions(1000)), tiny_model)
     assert decoded.mode == "grey" and decoded.pixels.shape == grey.shape
     assert psnr_db(grey, decoded.pixels) > 28
 
@@ -35,16 +37,16 @@ def test_size_and_quality_rise_with_the_level(tiny_model: Model):
     pixels = make_photo(128, 160, seed=3)
     sizes, qualities = [], []
     for level in range(0, LEVEL_MAX + 1, 256):
-        data = encode_picture(Picture(pixels), tiny_model, level)
+        data = encode_picture(Picture(pixels), tiny_model, EncodeOptions(level))
         sizes.append(len(data))
-        qualities.append(psnr_db(pixels, decode_picture(data, tiny_model, LIMIT).pixels))
+        qualities.append(psnr_db(pixels, decode_picture(data, tiny_model).pixels))
     assert sizes == sorted(sizes) and sizes[-1] > 2 * sizes[0]
     assert qualities == sorted(qualities) and qualities[-1] > qualities[0] + 3
 
 
 def test_encoding_is_deterministic(tiny_model: Model):
     picture = Picture(make_photo(64, 80))
-    assert encode_picture(picture, tiny_model, 600) == encode_picture(picture, tiny_model, 600)
+    assert encode_picture(picture, tiny_model, EncodeOptions(600)) == encode_picture(picture, tiny_model, EncodeOptions(600))
 
 
 def test_file_is_as_long_as_the_symbols_cost(tiny_model: Model):
@@ -70,7 +72,7 @@ def test_seams_are_invisible(tiny_model: Model, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(tiling, "LATENT_SLICE", 4)
     whole_y = transforms.analyse(x, 700)
     whole_x = transforms.synthesise(whole_y, 700)
-    for rows, columns in tiling.slice_windows(192, 160, tiny_model.halo):
+    for rows, columns in tiling.SliceGrid(192, 160, tiny_model.halo):
         window = tiling.cut(x, tiling.pixels(rows.outer), tiling.pixels(columns.outer))
         y = transforms.analyse(window, 700)[rows.inside, columns.inside]
         np.testing.assert_allclose(y, whole_y[rows.inner, columns.inner], atol=1e-4)
@@ -92,43 +94,112 @@ def test_a_smaller_halo_would_show(tiny_model: Model):
 
 def test_many_slices_round_trip(tiny_model: Model, monkeypatch: pytest.MonkeyPatch):
     pixels = make_photo(150, 200)
-    plain = decode_picture(encode_picture(Picture(pixels), tiny_model, 1000), tiny_model, LIMIT).pixels
+    plain = decode_picture(encode_picture(Picture(pixels), tiny_model, EncodeOptions(1000)), tiny_model).pixels
     monkeypatch.setattr(tiling, "LATENT_SLICE", 4)
     monkeypatch.setattr(container, "SLICE", 64)
-    data = encode_picture(Picture(pixels), tiny_model, 1000)
-    decoded = decode_picture(data, tiny_model, LIMIT).pixels
+    data = encode_picture(Picture(pixels), tiny_model, EncodeOptions(1000))
+    decoded = decode_picture(data, tiny_model).pixels
     assert decoded.shape == pixels.shape
     assert abs(psnr_db(pixels, decoded) - psnr_db(pixels, plain)) < 0.5
 
 
 def test_file_of_another_model_is_refused_with_its_name(tiny_model: Model):
-    data = bytearray(encode_picture(Picture(make_photo(16, 16)), tiny_model, 0))
-    header = read_header(__import__("io").BytesIO(bytes(data)))
+    data = bytearray(encode_picture(Picture(make_photo(16, 16)), tiny_model, EncodeOptions(0)))
+    header = read_header(io.BytesIO(data))
     other = Header(**{**vars(header), "model_id": b"\xab" * 8})
     data[: container.HEADER_BYTES] = pack_header(other)
     with pytest.raises(ModelError, match="abababababababab.*--model"):
-        decode_picture(bytes(data), tiny_model, LIMIT)
+        decode_picture(bytes(data), tiny_model)
 
 
 def test_forged_symbols_are_noticed(tiny_model: Model):
     """Checksums of the bytes made right again after tampering: the symbols' own checksum speaks."""
-    data = encode_picture(Picture(make_photo(64, 64)), tiny_model, 800)
-    import io
-
+    data = encode_picture(Picture(make_photo(64, 64)), tiny_model, EncodeOptions(800))
     file = io.BytesIO(data)
     header = read_header(file)
-    (chunk,) = read_chunks(file, header)
+    ((_, chunk),) = read_chunks(file, header)
     checksum, words = container.unpack_slice(chunk)
     forged = bytearray(words)
     forged[len(forged) // 2] ^= 1
     tampered = pack_header(header) + container.pack_chunk(container.pack_slice(checksum, bytes(forged)))
     with pytest.raises(CorruptSymbolsError):
-        decode_picture(tampered, tiny_model, LIMIT)
+        decode_picture(tampered, tiny_model)
 
 
 def test_pixel_limit_is_checked_before_anything_else(tiny_model: Model):
-    data = encode_picture(Picture(make_photo(20, 20)), tiny_model, 0)
+    data = encode_picture(Picture(make_photo(20, 20)), tiny_model, EncodeOptions(0))
     with pytest.raises(FormatError, match="over the limit of 399"):
-        decode_picture(data, tiny_model, 399)
+        decode_picture(data, tiny_model, DecodeOptions(399))
 
 
+
+
+@pytest.fixture
+def small_slices(monkeypatch: pytest.MonkeyPatch):
+    """Slices of 64 pixels instead of 1024, so that small pictures have many."""
+    monkeypatch.setattr(tiling, "LATENT_SLICE", 4 * 2)
+    monkeypatch.setattr(container, "SLICE", 64 * 2)
+
+
+@pytest.fixture
+def three_by_four(tiny_model: Model, small_slices) -> tuple[bytes, np.ndarray]:
+    """A file of 3 rows of 4 slices, and its decoded pixels."""
+    data = encode_picture(Picture(make_photo(300, 500, seed=6)), tiny_model, EncodeOptions(1000))
+    return data, decode_picture(data, tiny_model).pixels
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_a_region_is_the_crop_of_the_whole(tiny_model: Model, three_by_four, data: st.DataObject):
+    file, whole = three_by_four
+    left, top = data.draw(st.integers(0, 499)), data.draw(st.integers(0, 299))
+    width, height = data.draw(st.integers(1, 500 - left)), data.draw(st.integers(1, 300 - top))
+    region = Region(left, top, width, height)
+    decoded = decode_picture(file, tiny_model, DecodeOptions(region=region)).pixels
+    np.testing.assert_array_equal(decoded, whole[region.rows, region.columns])
+
+
+def test_a_region_reads_only_the_slices_it_needs(tiny_model: Model, three_by_four):
+    """Slices away from the region may be damaged; those beside it may not."""
+    file, whole = three_by_four
+    damaged = bytearray(file)
+    damaged[-10] ^= 1
+    region = Region(10, 20, 100, 100)
+    decoded = decode_picture(bytes(damaged), tiny_model, DecodeOptions(region=region)).pixels
+    np.testing.assert_array_equal(decoded, whole[region.rows, region.columns])
+    with pytest.raises(FormatError, match="checksum"):
+        decode_picture(bytes(damaged), tiny_model, DecodeOptions(region=Region(300, 200, 50, 50)))
+
+
+@pytest.mark.parametrize("region", [(0, 0, 501, 1), (-1, 0, 5, 5), (0, 0, 0, 5), (499, 299, 2, 1)])
+def test_regions_outside_are_refused(tiny_model: Model, three_by_four, region):
+    with pytest.raises(UsageError, match="not inside 500x300"):
+        decode_picture(three_by_four[0], tiny_model, DecodeOptions(region=Region(*region)))
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_scaled_decoding_is_the_box_average(tiny_model: Model, three_by_four, scale: int):
+    file, whole = three_by_four
+    small = decode_picture(file, tiny_model, DecodeOptions(scale=scale)).pixels
+    height, width = -(-300 // scale), -(-500 // scale)
+    assert small.shape == (height, width, 3)
+    inner = whole[: 300 // scale * scale, : 500 // scale * scale].astype(float)
+    boxes = inner.reshape(300 // scale, scale, 500 // scale, scale, 3).mean((1, 3))
+    # The full picture was clipped and rounded before averaging, the small one after.
+    assert np.abs(small[: 300 // scale, : 500 // scale] - boxes).mean() < 0.6
+
+
+def test_scaled_region(tiny_model: Model, three_by_four):
+    file, _ = three_by_four
+    small = decode_picture(file, tiny_model, DecodeOptions(scale=4)).pixels
+    part = decode_picture(file, tiny_model, DecodeOptions(scale=4, region=Region(8, 40, 203, 101))).pixels
+    np.testing.assert_array_equal(part, small[10:36, 2:53])
+    with pytest.raises(UsageError, match="multiple"):
+        decode_picture(file, tiny_model, DecodeOptions(scale=4, region=Region(9, 40, 20, 20)))
+
+
+@pytest.mark.parametrize("size", [(1, 700), (700, 1)])
+def test_very_long_pictures(tiny_model: Model, small_slices, size: tuple[int, int]):
+    pixels = make_photo(*size)
+    decoded = decode_picture(encode_picture(Picture(pixels), tiny_model, EncodeOptions(1000)), tiny_model)
+    assert decoded.pixels.shape == pixels.shape and psnr_db(pixels, decoded.pixels) > 25

@@ -6,15 +6,18 @@ mistakes in the command line answer at once.
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
 from vaecodec import __version__
-from vaecodec.container import LEVEL_MAX, MAX_PIXELS
+from vaecodec.container import LEVEL_MAX, MAX_PIXELS, METADATA_TYPES
 from vaecodec.errors import UsageError, VaecodecError
 
 DEFAULT_QUALITY = 60.0
+METADATA_KINDS = tuple(METADATA_TYPES)
 
 _EPILOG = "Exit codes: 0 done, 1 the data could not be processed, 2 wrong usage."
 
@@ -75,6 +78,19 @@ def main() -> None:
     show_default=True,
     help="0 smallest to 100 best, continuous.",
 )
+@click.option(
+    "--alpha-quality",
+    type=click.FloatRange(0, 100),
+    default=None,
+    help="Code transparency with loss at this quality; without the option it is lossless.",
+)
+@click.option(
+    "--strip",
+    multiple=True,
+    type=click.Choice(["all", *METADATA_KINDS]),
+    help="Leave out metadata of a kind; may be given several times.",
+)
+@click.option("--page", type=click.IntRange(min=1), default=None, help="Page or frame to take, counted from 1.")
 @_FORCE
 @_MODEL
 @_DEVICE
@@ -83,6 +99,9 @@ def encode(
     source: Path,
     output: Path | None,
     quality: float,
+    alpha_quality: float | None,
+    strip: tuple[str, ...],
+    page: int | None,
     force: bool,
     model: Path | None,
     device: str,
@@ -90,33 +109,65 @@ def encode(
 ) -> None:
     """Encode the picture IN (to IN's name with .vae by default)."""
     from vaecodec.files import check_writable, write_whole
-    from vaecodec.imageio import read_picture
+    from vaecodec.picture_reader import read_picture
 
     target = output or source.with_suffix(".vae")
     check_writable(target, force)
     _refuse_same(source, target)
-    picture = read_picture(source, max_pixels)
+    picture = read_picture(source, max_pixels, page)
+    _say_notes(source, picture.notes)
+    picture = picture.without_metadata(METADATA_KINDS if "all" in strip else strip)
 
     from vaecodec.model import load_model
-    from vaecodec.pipeline import encode_picture
+    from vaecodec.pipeline import EncodeOptions, encode_picture
 
-    data = encode_picture(picture, load_model(model, device), level_of_quality(quality))
+    alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)
+    options = EncodeOptions(level_of_quality(quality), alpha_level)
+    data = encode_picture(picture, load_model(model, device), options)
     write_whole(target, lambda file: file.write(data), force)
     height, width = picture.pixels.shape[:2]
     bpp = 8 * len(data) / (height * width)
-    ratio = picture.pixels.size / len(data)
+    ratio = picture.size_bytes / len(data)
     click.echo(f"{target}: {len(data)} bytes, {bpp:.3f} bpp, {ratio:.1f}:1")
+
+
+class _RegionType(click.ParamType):
+    name = "X,Y,W,H"
+
+    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None):
+        from vaecodec.tiling import Region
+
+        try:
+            left, top, width, height = map(int, value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not four whole numbers X,Y,W,H", param, context)
+        return Region(left, top, width, height)
 
 
 @main.command(epilog=_EPILOG)
 @_INPUT
 @_OUTPUT
+@click.option("--region", type=_RegionType(), default=None, help="Decode only this part, in pixels.")
+@click.option(
+    "--scale",
+    type=click.Choice(["1", "1/2", "1/4", "1/8"]),
+    default="1",
+    show_default=True,
+    help="Decode at a fraction of the size.",
+)
 @_FORCE
 @_MODEL
 @_DEVICE
 @_LIMIT
 def decode(
-    source: Path, output: Path | None, force: bool, model: Path | None, device: str, max_pixels: int
+    source: Path,
+    output: Path | None,
+    region,
+    scale: str,
+    force: bool,
+    model: Path | None,
+    device: str,
+    max_pixels: int,
 ) -> None:
     """Decode the .vae file IN (to IN's name with .png by default; the format follows OUT's suffix)."""
     from vaecodec.files import check_writable, write_whole
@@ -127,17 +178,22 @@ def decode(
     file = _open(source)
     with file, _naming(source):
         from vaecodec.container import read_header
-        from vaecodec.imageio import check_suffix, write_picture
+        from vaecodec.picture_writer import check_suffix, write_picture
 
         check_suffix(target.suffix)
         read_header(file, max_pixels)  # before the seconds that loading the network takes
         file.seek(0)
 
         from vaecodec.model import load_model
-        from vaecodec.pipeline import decode_picture
+        from vaecodec.pipeline import DecodeOptions, decode_picture
 
-        picture = decode_picture(file, load_model(model, device), max_pixels)
-    size_bytes = write_whole(target, lambda out: write_picture(picture, out, target.suffix), force)
+        options = DecodeOptions(max_pixels, region, int(scale.removeprefix("1/")))
+        picture = decode_picture(file, load_model(model, device), options)
+    notes: list[str] = []
+    size_bytes = write_whole(
+        target, lambda out: notes.extend(write_picture(picture, out, target.suffix)), force
+    )
+    _say_notes(target, notes)
     height, width = picture.pixels.shape[:2]
     click.echo(f"{target}: {width}x{height} {picture.mode}, {size_bytes} bytes")
 
@@ -145,38 +201,64 @@ def decode(
 @main.command(epilog=_EPILOG)
 @click.argument("source", metavar="FILE", type=_path)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--preview",
+    metavar="OUT",
+    type=_path,
+    default=None,
+    help="Write a small, rough picture of what is inside, without decoding all of it.",
+)
+@_FORCE
+@_MODEL
+@_DEVICE
 @_LIMIT
-def info(source: Path, as_json: bool, max_pixels: int) -> None:
+def info(
+    source: Path,
+    as_json: bool,
+    preview: Path | None,
+    force: bool,
+    model: Path | None,
+    device: str,
+    max_pixels: int,
+) -> None:
     """Say what a .vae FILE holds, after checking its checksums, without decoding it."""
-    from vaecodec.container import HEADER_BYTES, SLICE_TYPE, read_chunks, read_header
+    from vaecodec.container import describe
 
     file = _open(source)
     with file, _naming(source):
-        header = read_header(file, max_pixels)
-        sizes: dict[str, int] = {}
-        for chunk in read_chunks(file, header):
-            name = "slices" if chunk.type == SLICE_TYPE else chunk.type.decode("ascii")
-            sizes[name] = sizes.get(name, 0) + chunk.size_bytes
-    total = HEADER_BYTES + sum(sizes.values())
-    facts = {
-        "file": str(source),
-        "width": header.width,
-        "height": header.height,
-        "mode": header.mode,
-        "quality": round(quality_of_level(header.level), 2),
-        "model": header.model_id.hex(),
-        "slices": header.slice_count,
-        "bytes": total,
-        "bpp": round(8 * total / (header.width * header.height), 4),
-        "parts": {"header": HEADER_BYTES, **sizes},
-    }
+        facts = describe(file, max_pixels)
+        if preview is not None:
+            _write_preview(file, preview, force, model, device, max_pixels)
+    facts = {"file": str(source), **facts, "quality": round(quality_of_level(facts.pop("level")), 2)}
     if as_json:
         click.echo(json.dumps(facts))
         return
     parts = ", ".join(f"{name} {size}" for name, size in facts["parts"].items())
-    click.echo(f"{source}: {header.width}x{header.height} {header.mode}, quality {facts['quality']:g}")
-    click.echo(f"  {total} bytes, {facts['bpp']} bpp ({parts}), {header.slice_count} slices")
+    click.echo(f"{source}: {facts['width']}x{facts['height']} {facts['mode']}, quality {facts['quality']:g}")
+    click.echo(f"  {facts['bytes']} bytes, {facts['bpp']:.4f} bpp ({parts}), {facts['slices']} slices")
     click.echo(f"  model {facts['model']}")
+
+
+def _write_preview(
+    file: BinaryIO,
+    target: Path,
+    force: bool,
+    model: Path | None,
+    device: str,
+    max_pixels: int,
+) -> None:
+    from vaecodec.files import check_writable, write_whole
+    from vaecodec.picture_writer import check_suffix, write_picture
+
+    check_suffix(target.suffix)
+    check_writable(target, force)
+
+    from vaecodec.model import load_model
+    from vaecodec.pipeline import decode_preview
+
+    file.seek(0)
+    picture = decode_preview(file, load_model(model, device), max_pixels)
+    write_whole(target, lambda out: write_picture(picture, out, target.suffix), force)
 
 
 def level_of_quality(quality: float) -> int:
@@ -187,6 +269,11 @@ def level_of_quality(quality: float) -> int:
 def quality_of_level(level: int) -> float:
     """Inverse of `level_of_quality`."""
     return 100 * level / LEVEL_MAX
+
+
+def _say_notes(path: Path, notes: Iterable[str]) -> None:
+    for note in notes:
+        click.echo(f"{path}: {note}", err=True)
 
 
 class _naming:
@@ -203,7 +290,7 @@ class _naming:
             raise type(error)(f"{self.path}: {error}") from None
 
 
-def _open(path: Path):
+def _open(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except FileNotFoundError:

@@ -6,7 +6,7 @@ All integers are little-endian. The file is the header, then chunks up to the en
     offset  size  field
          0     4  magic: 8F 56 41 45 (8F "VAE")
          4     1  version of the format: 1
-         5     1  mode: 0 RGB, 1 grey
+         5     1  mode: 0 RGB, 1 grey, of 8 bits; 2 RGB, 3 grey, of 16 bits
          6     4  width in pixels, at least 1
         10     4  height in pixels, at least 1
         14     2  level, 0..1280: 256 times the level t of the network
@@ -25,6 +25,14 @@ in row order; each is one chunk of type "Slic". The last slice ends the file, so
 short at any place is noticed; other chunks stand before the first slice. A reader skips a type
 that it does not know when it is optional and refuses it when it is required.
 
+    other chunks
+    type   payload
+    Alph   transparency (see alpha.py), at most one
+    prvw   a small version of the picture, as a whole .vae file
+    exif   EXIF, as in a PNG's eXIf chunk, compressed with zlib
+    iccp   ICC profile, compressed with zlib
+    xmpp   XMP packet in UTF-8, compressed with zlib
+
     payload of a slice
     offset  size  field
          0     4  CRC-32 of the slice's symbols as little-endian 32-bit integers: z in the order row,
@@ -32,17 +40,18 @@ that it does not know when it is optional and refuses it when it is required.
          4   4*k  the entropy coder's words (see entropy.py)
 """
 
+import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from vaecodec.errors import FormatError
 
 MAGIC = b"\x8fVAE"
 VERSION = 1
-MODES = ("RGB", "grey")
+MODES = ("RGB", "grey", "RGB16", "grey16")
 SLICE = 1024
 LEVEL_UNIT = 256
 LEVEL_MAX = 5 * LEVEL_UNIT
@@ -53,6 +62,13 @@ MAX_SIDE = 2**31 - 1
 MAX_PAYLOAD_BYTES = 64 * 2**20
 
 SLICE_TYPE = b"Slic"
+ALPHA_TYPE = b"Alph"
+PREVIEW_TYPE = b"prvw"
+METADATA_TYPES = {"exif": b"exif", "icc": b"iccp", "xmp": b"xmpp"}
+MAX_METADATA_BYTES = 64 * 2**20
+_PART_NAMES = {SLICE_TYPE: "slices", ALPHA_TYPE: "alpha", PREVIEW_TYPE: "preview"}
+_PART_NAMES |= {kind: name for name, kind in METADATA_TYPES.items()}
+_KNOWN_TYPES = (SLICE_TYPE, ALPHA_TYPE)
 
 _HEADER = struct.Struct("<4sBBIIH8s")
 _CHUNK = struct.Struct("<4sII")
@@ -148,39 +164,84 @@ def read_header(file: BinaryIO, max_pixels: int = MAX_PIXELS) -> Header:
     return unpack_header(file.read(HEADER_BYTES), max_pixels)
 
 
-def read_chunks(file: BinaryIO, header: Header) -> Iterator[Chunk]:
-    """The chunks after the header, one at a time, ending with the last slice.
+def read_chunks(
+    file: BinaryIO, header: Header, wanted_slices: Container[int] | None = None
+) -> Iterator[tuple[int, Chunk]]:
+    """The chunks after the header, one at a time, ending with the last slice, numbered.
 
-    Raises FormatError for a wrong checksum, an unknown required chunk, a file that is cut short or
-    one that goes on after its last slice. No more is allocated than the file holds.
+    The number is how many slices came before. With `wanted_slices` other slices are passed over
+    unread. Raises FormatError for a wrong checksum, an unknown required chunk, a file that is cut
+    short or one that goes on after its last slice. No more is allocated than the file holds.
     """
     slices = 0
     while slices < header.slice_count:
         head = file.read(CHUNK_BYTES)
         if len(head) < CHUNK_BYTES:
-            raise FormatError(
-                f"cut short: {slices} of {header.slice_count} slices are there; get a whole copy"
-            )
+            raise _cut_short(slices, header)
         kind, length, checksum = _CHUNK.unpack(head)
         if not kind.isalpha():
             raise FormatError("damaged between chunks; get another copy")
         if length > MAX_PAYLOAD_BYTES:
             raise FormatError(f"a chunk of {length} bytes is over the limit of {MAX_PAYLOAD_BYTES}")
+        is_slice = kind == SLICE_TYPE
+        if is_slice and wanted_slices is not None and slices not in wanted_slices:
+            file.seek(length, io.SEEK_CUR)
+            slices += 1
+            continue
         payload = file.read(length)
         if len(payload) < length:
-            raise FormatError(
-                f"cut short: {slices} of {header.slice_count} slices are there; get a whole copy"
-            )
+            raise _cut_short(slices, header)
         if zlib.crc32(payload, zlib.crc32(head[:8])) != checksum:
-            raise FormatError(f"chunk {kind.decode('ascii', 'replace')!r} damaged (checksum); get another copy")
+            raise FormatError(f"chunk {kind.decode('ascii')!r} damaged (checksum); get another copy")
         chunk = Chunk(kind, payload)
-        if kind == SLICE_TYPE:
-            slices += 1
-        elif chunk.required:
+        if chunk.required and kind not in _KNOWN_TYPES:
             raise FormatError(f"needs feature {kind.decode('ascii')!r}, unknown here; a newer vaecodec may read it")
-        yield chunk
+        yield slices, chunk
+        slices += is_slice
     if file.read(1):
         raise FormatError("has bytes after its end; get another copy")
+
+
+def describe(file: BinaryIO, max_pixels: int = MAX_PIXELS) -> dict[str, Any]:
+    """What a file says of itself and the bytes of its parts, after checking all its checksums."""
+    header = read_header(file, max_pixels)
+    parts = {"header": HEADER_BYTES}
+    for _, chunk in read_chunks(file, header):
+        name = _PART_NAMES[chunk.type] if chunk.type in _PART_NAMES else chunk.type.decode("ascii")
+        parts[name] = parts.get(name, 0) + chunk.size_bytes
+    size_bytes = sum(parts.values())
+    return {
+        "width": header.width,
+        "height": header.height,
+        "mode": header.mode,
+        "level": header.level,
+        "model": header.model_id.hex(),
+        "slices": header.slice_count,
+        "bytes": size_bytes,
+        "bpp": round(8 * size_bytes / (header.width * header.height), 4),
+        "parts": parts,
+    }
+
+
+def _cut_short(slices: int, header: Header) -> FormatError:
+    return FormatError(f"cut short: {slices} of {header.slice_count} slices are there; get a whole copy")
+
+
+def pack_metadata(kind: str, content: bytes) -> Chunk:
+    """The chunk of metadata of a kind ("exif", "icc", "xmp")."""
+    return Chunk(METADATA_TYPES[kind], zlib.compress(content, 9))
+
+
+def unpack_metadata(chunk: Chunk) -> bytes:
+    """The content of a metadata chunk. Raises FormatError, also for one that unpacks to too much."""
+    unpacker = zlib.decompressobj()
+    try:
+        content = unpacker.decompress(chunk.payload, MAX_METADATA_BYTES)
+    except zlib.error as error:
+        raise FormatError(f"its metadata are damaged ({error})") from None
+    if not unpacker.eof:
+        raise FormatError("its metadata do not end or are too large")
+    return content
 
 
 def pack_slice(symbol_checksum: int, words: bytes) -> Chunk:

@@ -107,16 +107,15 @@ class ScaleNetwork:
         return up.reshape(4 * rows, 4 * columns, channels // 16) + self._at_level("up_bias", level)
 
     def indices(
-        self, prepared: np.ndarray, residuals: np.ndarray | None, known: np.ndarray | None, level: int
+        self, prepared: np.ndarray, residuals: np.ndarray, known: np.ndarray, level: int
     ) -> np.ndarray:
         """Scale index 0..63 of every latent, int64 `[h, w, m]`.
 
         `prepared`: `[h, w, scale]` from `prepare`, cropped; `residuals`: `[h, w, m]` integers, 0 where
-        not yet known; `known`: `[h, w, 4]` of 0 and 1, which channel groups are known where. Both None
-        in the first step.
+        not yet known; `known`: `[h, w, 4]` of 0 and 1, which channel groups are known where.
         """
         sums = prepared
-        if residuals is not None:
+        if known.any():  # otherwise the context adds nothing
             codes = self._codes[np.minimum(np.abs(residuals), _MAGNITUDES - 1)]
             planes = known.astype(self.dtype) * (1 << ACTIVATION_BITS)
             sums = sums + self._conv("context", np.concatenate([codes, planes], axis=2))

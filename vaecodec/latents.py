@@ -97,13 +97,11 @@ def _walk_steps(
     for step in range(STEPS):
         groups = group_mask(height, width, step)
         mask = np.repeat(groups, m // STEPS, axis=2)
-        if step == 0:
-            mean = transforms.predict_mean(features, None)
-            indices = scale_network.indices(prepared, None, None, level)[mask]
-        else:
+        context = None
+        if step:
             context = np.concatenate([np.sign(y_hat) * np.log1p(np.abs(y_hat)), known], axis=2)
-            mean = transforms.predict_mean(features, context)
-            indices = scale_network.indices(prepared, r, known, level)[mask]
+        mean = transforms.predict_mean(features, context)
+        indices = scale_network.indices(prepared, r, known, level)[mask]
         residuals = residuals_of_step(mask, mean, indices)
         r[mask] = residuals
         y_hat = np.where(mask, mean + r / gain, y_hat).astype(np.float32)

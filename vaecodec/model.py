@@ -17,7 +17,13 @@ class Transforms(Protocol):
     """The float parts of the network. Arrays are float32 and channels-last; `level` is a header's.
 
     They may differ between machines in their last bits; nothing that must be exact depends on it.
+    `workers`: how many threads may usefully call at the same time, each after `start_worker`.
     """
+
+    workers: int
+
+    def start_worker(self) -> None:
+        """Prepare the calling thread."""
 
     def analyse(self, x: np.ndarray, level: int) -> np.ndarray:
         """g_a: picture `[16h, 16w, 3]` in 0..1 to y `[h, w, m]`."""
@@ -31,8 +37,8 @@ class Transforms(Protocol):
     def predict_mean(self, features: np.ndarray, context: np.ndarray | None) -> np.ndarray:
         """Mean of y `[h, w, m]` from features and the known latents `[h, w, m + 4]`."""
 
-    def synthesise(self, y_hat: np.ndarray, level: int) -> np.ndarray:
-        """g_s: y_hat `[h, w, m]` to a picture `[16h, 16w, 3]`, not clipped."""
+    def synthesise(self, y_hat: np.ndarray, level: int, scale: int = 1) -> np.ndarray:
+        """g_s: y_hat `[h, w, m]` to a picture `[16h/scale, 16w/scale, 3]`, not clipped."""
 
     def gain(self, level: int) -> np.ndarray:
         """Quantisation steps per unit of y, `[m]`."""

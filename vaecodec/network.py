@@ -184,17 +184,26 @@ class VAE(nn.Module):
             h = block(h, t)
         return self.a_out(h).float()
 
-    def synthesise(self, y_hat: Tensor, t: Tensor) -> Tensor:
-        """g_s: y_hat `[B, m, h, w]`, order one, to a picture `[B, 3, 16h, 16w]`, not clipped."""
+    def synthesise(self, y_hat: Tensor, t: Tensor, scale: int = 1) -> Tensor:
+        """g_s: y_hat `[B, m, h, w]`, order one, to a picture `[B, 3, 16h/scale, 16w/scale]`, not clipped.
+
+        `scale` 2, 4 or 8 gives box averages of the full picture: the last linear layer averages.
+        """
         h = self.s_in(y_hat * self.log_inverse_gain(t).exp()).float() + self.s_bias(t)
         for block in self.s2:
             h = block(h, t)
         h = self.up(h).float()
         for block in self.s1:
             h = block(h, t)
+        side = BLOCK // scale
         with torch.autocast(h.device.type, enabled=False):
-            blocks = F.conv2d(h.float(), (self.klt * self.klt_scale)[:, :, None, None])
-            return F.pixel_shuffle(blocks + self.klt_mean[:, None, None], BLOCK)
+            inverse = self.klt * self.klt_scale
+            if scale > 1:
+                boxes = inverse.view(3, side, scale, side, scale, -1)
+                inverse = boxes.mean((2, 4)).reshape(3 * side * side, -1)
+            mean = self.klt_mean.view(3, side, scale, side, scale).mean((2, 4)).reshape(-1)
+            blocks = F.conv2d(h.float(), inverse[:, :, None, None])
+            return F.pixel_shuffle(blocks + mean[:, None, None], side)
 
     def gain(self, t: Tensor) -> Tensor:
         """Quantisation steps per unit of y, `[B, m, 1, 1]`."""

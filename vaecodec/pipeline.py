@@ -1,61 +1,141 @@
-"""The order of work: picture -> windows -> g_a -> slices -> file, and back."""
+"""The order of work: picture -> windows -> g_a -> slices -> file, and back.
+
+Both directions hold the pixels of the picture and the latents of a few rows of slices, never more.
+"""
 
 import io
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
 
+from vaecodec.alpha import fill_transparent, pack_lossless, pack_lossy, unpack_lossless
 from vaecodec.container import (
+    ALPHA_TYPE,
+    MAX_PIXELS,
+    METADATA_TYPES,
+    PREVIEW_TYPE,
     SLICE_TYPE,
+    Chunk,
     Header,
     pack_chunk,
     pack_header,
+    pack_metadata,
     read_chunks,
     read_header,
+    unpack_metadata,
 )
-from vaecodec.errors import ModelError
-from vaecodec.imageio import Picture
+from vaecodec.errors import FormatError, ModelError, UsageError
 from vaecodec.latents import decode_slice, encode_slice
 from vaecodec.model import Model
-from vaecodec.tiling import cut, latent_size, pixels, slice_windows
+from vaecodec.picture import Picture, box_average
+from vaecodec.tiling import Region, SliceGrid, Window, crop_to_picture, cut, pixels
+
+_KIND_OF_TYPE = {kind: name for name, kind in METADATA_TYPES.items()}
 
 
-def encode_picture(picture: Picture, model: Model, level: int) -> bytes:
-    """The .vae file of a picture at `level` (0..LEVEL_MAX)."""
+PREVIEW_SIDE = 256  # the longer side of a preview, at most, in pixels
+PREVIEW_MIN_PIXELS = 4 * 2**20  # larger pictures carry a preview; it is under 1 % of their bytes
+PREVIEW_MAX_LEVEL = 512
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """`level`: 0..LEVEL_MAX; `alpha_level`: level of lossy transparency, None for lossless."""
+
+    level: int
+    alpha_level: int | None = None
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """`region`: part of the picture to decode; `scale`: 1, 2, 4 or 8, the divisor of both sides."""
+
+    max_pixels: int = MAX_PIXELS
+    region: Region | None = None
+    scale: int = 1
+
+
+def encode_picture(picture: Picture, model: Model, options: EncodeOptions) -> bytes:
+    """The .vae file of a picture."""
+    height, width = picture.pixels.shape[:2]
+    header = Header(width, height, picture.mode, options.level, model.model_id)
+    chunks = [pack_metadata(kind, content) for kind, content in picture.metadata.items()]
     samples = picture.pixels
-    height, width = samples.shape[:2]
-    parts = [pack_header(Header(width, height, picture.mode, level, model.model_id))]
-    for rows, columns in slice_windows(height, width, model.halo):
-        window = cut(samples, pixels(rows.outer), pixels(columns.outer))
-        x = np.broadcast_to(window.reshape(*window.shape[:2], -1), (*window.shape[:2], 3))
-        y = model.transforms.analyse(x.astype(np.float32) / 255, level)
-        parts.append(pack_chunk(encode_slice(model, y[rows.inside, columns.inside], level)))
-    return b"".join(parts)
+    if picture.alpha is not None:
+        chunks.append(Chunk(ALPHA_TYPE, _encode_alpha(picture.alpha, model, options)))
+        samples = fill_transparent(samples, picture.alpha)
+    white = np.iinfo(samples.dtype).max
+    grid = SliceGrid(height, width, model.halo)
+    if height * width > PREVIEW_MIN_PIXELS:
+        small = Picture(box_average(samples, -(-max(height, width) // PREVIEW_SIDE)))
+        preview_options = EncodeOptions(min(options.level, PREVIEW_MAX_LEVEL))
+        chunks.append(Chunk(PREVIEW_TYPE, encode_picture(small, model, preview_options)))
+
+    def encode_one(windows: tuple[Window, Window]) -> Chunk:
+        rows, columns = windows
+        window = cut(samples, pixels(rows.outer), pixels(columns.outer)).astype(np.float32) / white
+        x = window if window.ndim == 3 else np.repeat(window[:, :, None], 3, axis=2)
+        y = model.transforms.analyse(x, options.level)
+        return encode_slice(model, y[rows.inside, columns.inside], options.level)
+
+    chunks.extend(_in_parallel(encode_one, list(grid), model))
+    return b"".join([pack_header(header), *map(pack_chunk, chunks)])
 
 
-def decode_picture(file: BinaryIO | bytes, model: Model, max_pixels: int) -> Picture:
-    """The picture of a .vae file. Raises FormatError, and ModelError where another model made it."""
+def decode_picture(file: BinaryIO | bytes, model: Model, options: DecodeOptions | None = None) -> Picture:
+    """The picture of a .vae file, or the part that `options` name.
+
+    Raises FormatError, ModelError where another model made the file, and UsageError for a region
+    outside the picture.
+    """
+    options = options or DecodeOptions()
     if isinstance(file, bytes):
         file = io.BytesIO(file)
+    header = read_header(file, options.max_pixels)
+    check_model(header, model)
+    grid = SliceGrid(header.height, header.width, model.halo)
+    region = options.region or Region(0, 0, header.width, header.height)
+    if not region.fits(header.width, header.height):
+        raise UsageError(f"region {region} is not inside {header.width}x{header.height}")
+    if region.left % options.scale or region.top % options.scale:
+        raise UsageError(f"region {region} at scale 1/{options.scale} must start at multiples of {options.scale}")
+    shown = [number for number, windows in enumerate(grid) if region.touches(*windows)]
+    target = _Target(header, region, options.scale)
+    extras: dict[bytes, bytes] = {}
+    bands = _decode_bands(file, header, model, grid, shown, extras)
+    for store, numbers in bands:
+
+        def synthesise_one(number: int) -> None:
+            rows, columns = grid[number]
+            y_hat = grid.assemble(store, rows.outer, columns.outer)
+            x = model.transforms.synthesise(y_hat, header.level, options.scale)
+            target.put(x, rows, columns)
+
+        list(_in_parallel(synthesise_one, numbers, model))
+    alpha = None
+    if ALPHA_TYPE in extras:
+        alpha = target.reduce(_decode_alpha(extras[ALPHA_TYPE], header, model))
+    metadata = {_KIND_OF_TYPE[kind]: content for kind, content in extras.items() if kind in _KIND_OF_TYPE}
+    return Picture(target.samples, alpha, metadata)
+
+
+def decode_preview(file: BinaryIO, model: Model, max_pixels: int = MAX_PIXELS) -> Picture:
+    """A small picture of what a file holds: the one stored in a large file, else the picture scaled."""
+    start = file.tell()
     header = read_header(file, max_pixels)
     check_model(header, model)
-    y_hat = np.zeros((*latent_size(header.height, header.width), model.m), np.float32)
-    windows = list(slice_windows(header.height, header.width, model.halo))
-    remaining = iter(windows)
-    for chunk in read_chunks(file, header):
+    for _, chunk in read_chunks(file, header):
+        if chunk.type == PREVIEW_TYPE:
+            return decode_picture(chunk.payload, model, DecodeOptions(PREVIEW_SIDE**2))
         if chunk.type == SLICE_TYPE:
-            rows, columns = next(remaining)
-            size = rows.stop - rows.start, columns.stop - columns.start
-            y_hat[rows.inner, columns.inner] = decode_slice(model, chunk, *size, header.level)
-    samples = np.empty((header.height, header.width, 3), np.uint8)
-    for rows, columns in windows:
-        x = model.transforms.synthesise(y_hat[rows.outer, columns.outer], header.level)
-        x = np.nan_to_num(x[pixels(rows.inside), pixels(columns.inside)])
-        target = samples[pixels(rows.inner), pixels(columns.inner)]
-        target[:] = np.rint(np.clip(x, 0, 1) * 255)[: target.shape[0], : target.shape[1]]
-    if header.mode == "grey":
-        samples = np.rint(samples.astype(np.float32).mean(axis=2)).astype(np.uint8)
-    return Picture(samples)
+            break
+    file.seek(start)
+    side = max(header.width, header.height)
+    scale = next(scale for scale in (8, 4, 2, 1) if scale == 1 or side >= PREVIEW_SIDE * scale)
+    return decode_picture(file, model, DecodeOptions(max_pixels, scale=scale))
 
 
 def check_model(header: Header, model: Model) -> None:
@@ -65,3 +145,102 @@ def check_model(header: Header, model: Model) -> None:
             f"was made with model {header.model_id.hex()}, not {model.model_id.hex()};"
             " name that model's file with --model"
         )
+
+
+def _decode_bands(
+    file: BinaryIO,
+    header: Header,
+    model: Model,
+    grid: SliceGrid,
+    shown: list[int],
+    extras: dict[bytes, bytes],
+) -> Iterator[tuple[dict[int, np.ndarray], list[int]]]:
+    """Per row of slices that is shown: latents by slice number, enough for its windows, and its numbers.
+
+    Fills `extras` with the payloads of the other chunks before the first band.
+    """
+    needed = sorted({n for number in shown for n in grid.neighbourhood(number)})
+    slices = _slices(read_chunks(file, header, frozenset(needed)), extras)
+    store: dict[int, np.ndarray] = {}
+    for row in sorted({number // grid.columns for number in shown}):
+        last = (row + 2) * grid.columns
+        due = [n for n in needed if n < last and n not in store and n >= (row - 1) * grid.columns]
+        chunks = [next(slices) for _ in due]
+
+        def decode_one(numbered: tuple[int, Chunk]) -> np.ndarray:
+            rows, columns = grid[numbered[0]]
+            size = rows.stop - rows.start, columns.stop - columns.start
+            return decode_slice(model, numbered[1], *size, header.level)
+
+        store |= zip(due, _in_parallel(decode_one, chunks, model), strict=True)
+        yield store, [number for number in shown if number // grid.columns == row]
+        store = {n: y_hat for n, y_hat in store.items() if n >= row * grid.columns}
+    for _ in slices:
+        pass  # reads on to the end of the file, whose end is checked
+
+
+def _slices(
+    chunks: Iterable[tuple[int, Chunk]], extras: dict[bytes, bytes]
+) -> Iterator[tuple[int, Chunk]]:
+    for number, chunk in chunks:
+        if chunk.type == SLICE_TYPE:
+            yield number, chunk
+        elif chunk.type == ALPHA_TYPE:
+            extras[chunk.type] = chunk.payload
+        elif chunk.type in _KIND_OF_TYPE:
+            extras[chunk.type] = unpack_metadata(chunk)
+
+
+class _Target:
+    """The decoded samples: the region at the scale asked for, filled window by window."""
+
+    def __init__(self, header: Header, region: Region, scale: int):
+        self.region, self.scale = region, scale
+        self.white = 65535 if header.mode.endswith("16") else 255
+        dtype = np.uint16 if self.white == 65535 else np.uint8
+        height, width = -(-region.height // scale), -(-region.width // scale)
+        grey = header.mode.startswith("grey")
+        self.samples = np.empty((height, width) if grey else (height, width, 3), dtype)
+
+    def put(self, x: np.ndarray, rows: Window, columns: Window) -> None:
+        """Place what a window's synthesised picture `[H, W, 3]` covers of the region."""
+        to_rows, from_rows = crop_to_picture(rows, self.region.top, self.region.height, self.scale)
+        to_columns, from_columns = crop_to_picture(columns, self.region.left, self.region.width, self.scale)
+        part = np.nan_to_num(x[from_rows, from_columns])
+        if self.samples.ndim == 2:
+            part = part.mean(axis=2)
+        self.samples[to_rows, to_columns] = np.rint(np.clip(part, 0, 1) * self.white)
+
+    def reduce(self, alpha: np.ndarray) -> np.ndarray:
+        """The region of a full-size plane `[H, W]` at the target's scale, by box averages."""
+        part = alpha[self.region.rows, self.region.columns]
+        return box_average(part, self.scale)
+
+
+def _encode_alpha(alpha: np.ndarray, model: Model, options: EncodeOptions) -> bytes:
+    if options.alpha_level is None:
+        return pack_lossless(alpha)
+    return pack_lossy(encode_picture(Picture(alpha), model, EncodeOptions(options.alpha_level)))
+
+
+def _decode_alpha(payload: bytes, header: Header, model: Model) -> np.ndarray:
+    alpha = unpack_lossless(payload, header.height, header.width)
+    if alpha is not None:
+        return alpha
+    inner = io.BytesIO(payload[1:])
+    described = read_header(inner)
+    if (described.width, described.height, described.mode) != (header.width, header.height, "grey"):
+        raise FormatError("its transparency has another size than the picture")
+    if any(chunk.type == ALPHA_TYPE for _, chunk in read_chunks(inner, described)):
+        raise FormatError("its transparency holds transparency")
+    return decode_picture(payload[1:], model, DecodeOptions(header.width * header.height)).pixels
+
+
+def _in_parallel(work, items: list, model: Model) -> Iterator:
+    """Results of `work` over `items` in order; several at a time, a core each, where that helps."""
+    workers = min(model.transforms.workers, len(items))
+    if workers < 2:
+        yield from map(work, items)
+        return
+    with ThreadPoolExecutor(workers, initializer=model.transforms.start_worker) as pool:
+        yield from pool.map(work, items)

@@ -1,5 +1,7 @@
 """The float transforms of a model on torch: CPU, CUDA or MPS."""
 
+import os
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -40,8 +42,14 @@ class TorchTransforms:
             reason = str(error).splitlines()[0]
             raise ModelError(f"the model's weights do not fit its configuration ({reason})") from None
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()
+        self.workers = (os.cpu_count() or 1) if self.device.type == "cpu" else 2
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
+
+    def start_worker(self) -> None:
+        """Called in each thread of several that work at the same time."""
+        if self.device.type == "cpu":
+            torch.set_num_threads(1)
 
     @torch.inference_mode()
     def analyse(self, x: np.ndarray, level: int) -> np.ndarray:
@@ -61,8 +69,8 @@ class TorchTransforms:
         return self._out(self.network.predict_mean(self._in(features), known))
 
     @torch.inference_mode()
-    def synthesise(self, y_hat: np.ndarray, level: int) -> np.ndarray:
-        return self._out(self.network.synthesise(self._in(y_hat), self._t(level)))
+    def synthesise(self, y_hat: np.ndarray, level: int, scale: int = 1) -> np.ndarray:
+        return self._out(self.network.synthesise(self._in(y_hat), self._t(level), scale))
 
     @torch.inference_mode()
     def gain(self, level: int) -> np.ndarray:

@@ -1,0 +1,50 @@
+"""A picture in memory: what is coded, and what goes along with it."""
+
+from collections.abc import Container
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture, upright.
+
+    `pixels`: uint8 or uint16, `[H, W, 3]` in RGB or `[H, W]` grey; `alpha`: uint8 `[H, W]` or None
+    (opaque); `metadata`: bytes of "exif", "icc" and "xmp" where there are any; `notes`: what was
+    converted on the way, for the user.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None = None
+    metadata: dict[str, bytes] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def mode(self) -> str:
+        """RGB or grey, of 8 or 16 bits, as in container.MODES."""
+        name = "grey" if self.pixels.ndim == 2 else "RGB"
+        return name if self.pixels.dtype == np.uint8 else f"{name}16"
+
+    @property
+    def size_bytes(self) -> int:
+        """Uncompressed size of pixels and alpha."""
+        return self.pixels.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
+
+    def without_metadata(self, kinds: Container[str]) -> "Picture":
+        """The picture less the metadata of these kinds."""
+        kept = {kind: content for kind, content in self.metadata.items() if kind not in kinds}
+        return replace(self, metadata=kept)
+
+
+def box_average(samples: np.ndarray, factor: int) -> np.ndarray:
+    """`samples` `[H, W, ...]` reduced to `[ceil(H/factor), ceil(W/factor), ...]` by averaging boxes."""
+    if factor == 1:
+        return samples
+    height, width = samples.shape[:2]
+    columns = np.arange(0, width, factor)
+    widths = np.diff(np.append(columns, width)).reshape(-1, *[1] * (samples.ndim - 2))
+    rows = []
+    for top in range(0, height, factor):
+        mean = samples[top : top + factor].mean(axis=0, dtype=np.float32)
+        rows.append(np.rint(np.add.reduceat(mean, columns, axis=0) / widths))
+    return np.stack(rows).astype(samples.dtype)
