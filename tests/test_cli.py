@@ -94,6 +94,12 @@ def test_preview(run, tmp_path: Path, tiny_model_path: Path, size: tuple[int, in
     assert_fails(run("info", tmp_path / "p.vae", "--preview", small, "--model", tiny_model_path), 2, "-f")
 
 
+def test_info_of_a_model_prints_its_card(run, tiny_model_path: Path):
+    text = run("info", tiny_model_path).stdout
+    assert "name: tiny" in text and "network: n1 1, h1 8" in text
+    assert json.loads(run("info", tiny_model_path, "--json").stdout)["name"] == "tiny"
+
+
 def test_existing_output_is_kept_without_force(run, photo_path: Path, tmp_path: Path):
     vae = tmp_path / "photo.vae"
     vae.write_bytes(b"precious")

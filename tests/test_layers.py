@@ -17,9 +17,10 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "__init__": (set(), set()),
     "__main__": ({"cli"}, set()),
     "cli": (
-        {"__init__", "container", "errors", "files", "model", "picture_reader", "picture_writer", "pipeline", "tiling"},
+        {"__init__", "cli_train", "container", "errors", "files", "model", "picture_reader", "picture_writer", "pipeline", "tiling", "weights"},
         {"click"},
     ),
+    "cli_train": ({"checkpoint", "errors", "network", "training", "weights"}, {"click"}),
     "pipeline": ({"alpha", "container", "errors", "latents", "model", "picture", "tiling"}, NUMERIC),
     "latents": ({"container", "entropy", "errors", "model", "schedule", "tiling"}, NUMERIC),
     "model": ({"container", "entropy", "exact", "weights", "torch_transforms"}, NUMERIC),
@@ -41,8 +42,15 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "network": ({"blocks", "exact", "schedule"}, TORCH),
     "torch_transforms": ({"container", "errors", "network", "weights"}, TORCH),
     "initialise": ({"exact", "network", "schedule"}, TORCH),
+    "losses": ({"network"}, TORCH),
+    "dataset": ({"errors", "picture_reader"}, NUMERIC),
+    "checkpoint": ({"errors"}, TORCH | {"safetensors"}),
+    "training": (
+        {"checkpoint", "dataset", "errors", "export", "initialise", "losses", "network", "torch_transforms", "weights"},
+        TORCH,
+    ),
     "export": (
-        {"container", "exact", "latents", "model", "network", "tables", "torch_transforms", "weights"},
+        {"container", "errors", "exact", "latents", "model", "network", "tables", "torch_transforms", "weights"},
         TORCH,
     ),
 }

@@ -15,7 +15,7 @@ from vaecodec.cli import main
 from vaecodec.errors import PictureError, UsageError
 from vaecodec.metrics import psnr_db
 from vaecodec.picture import Picture
-from vaecodec.picture_reader import picture_from_bytes, read_picture
+from vaecodec.picture_reader import picture_from_file, read_picture
 from vaecodec.picture_writer import write_picture
 
 LIMIT = 10**6
@@ -29,6 +29,10 @@ def saved(image: Image.Image, file_format: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, file_format, **options)
     return buffer.getvalue()
+
+
+def picture_from_bytes(content: bytes, page: int | None = None) -> Picture:
+    return picture_from_file(io.BytesIO(content), LIMIT, page)
 
 
 def exif_with(orientation: int = 1) -> bytes:
@@ -112,7 +116,7 @@ def test_other_colour_spaces_go_through_their_profile_and_lose_it():
     for kept, note in ((True, "converted from LAB to sRGB through its profile"), (False, "converted from LAB to sRGB")):
         if not kept:
             del image.info["icc_profile"]
-        picture = picture_from_bytes(saved(image, "TIFF"), LIMIT)
+        picture = picture_from_bytes(saved(image, "TIFF"))
         assert psnr_db(PHOTO, picture.pixels) > 30
         assert picture.notes == (note,) and "icc" not in picture.metadata
 
@@ -133,13 +137,13 @@ def test_sixteen_bit_colour_png_both_ways(round_trip, alpha: bool):
     planes = np.dstack([samples, ALPHA.astype(np.uint16) * 257]) if alpha else samples
     buffer = io.BytesIO()
     png.Writer(80, 60, greyscale=False, alpha=alpha, bitdepth=16).write(buffer, planes.reshape(60, -1))
-    picture = picture_from_bytes(buffer.getvalue(), LIMIT)
+    picture = picture_from_bytes(buffer.getvalue())
     assert picture.mode == "RGB16"
     np.testing.assert_array_equal(picture.pixels, samples)
     round_trip(buffer.getvalue())
     written = io.BytesIO()
     write_picture(Picture(samples, picture.alpha, {"icc": icc(), "exif": exif_with()}), written, ".png")
-    again = picture_from_bytes(written.getvalue(), LIMIT)
+    again = picture_from_bytes(written.getvalue())
     np.testing.assert_array_equal(again.pixels, samples)
     assert again.metadata["icc"] == icc() and "exif" in again.metadata
     if alpha:
@@ -261,8 +265,8 @@ def test_orientation_of_sixteen_bit_colour(orientation: int):
     buffer = io.BytesIO()
     write_picture(Picture(stored[16], metadata={"exif": exif_with(orientation)}), buffer, ".png")
     small = saved(Image.fromarray(stored[8]), "PNG", exif=exif_with(orientation))
-    turned = picture_from_bytes(buffer.getvalue(), LIMIT).pixels
-    np.testing.assert_array_equal(turned, picture_from_bytes(small, LIMIT).pixels)
+    turned = picture_from_bytes(buffer.getvalue()).pixels
+    np.testing.assert_array_equal(turned, picture_from_bytes(small).pixels)
 
 
 # --- pages, limits, faults -----------------------------------------------------------------------
@@ -276,13 +280,13 @@ def test_pages(round_trip):
     decoded, said = round_trip(content, "--page", "3")
     assert said == "" and np.asarray(decoded)[16, 16].argmax() == 2
     with pytest.raises(UsageError, match="no page 4"):
-        picture_from_bytes(content, LIMIT, page=4)
+        picture_from_bytes(content, page=4)
 
 
 def test_limit_is_checked_before_pixels_are_decoded():
     header_only = saved(Image.new("RGB", (3000, 3000)), "PNG")[:100]
     with pytest.raises(PictureError, match="3000x3000 is over the limit"):
-        picture_from_bytes(header_only, LIMIT)
+        picture_from_bytes(header_only)
 
 
 def test_postscript_is_never_run(tmp_path: Path):
@@ -295,4 +299,4 @@ def test_postscript_is_never_run(tmp_path: Path):
 def test_samples_that_are_not_numbers_are_refused():
     content = saved(Image.fromarray(np.full((4, 4), np.nan, np.float32)), "TIFF")
     with pytest.raises(PictureError, match="not numbers"):
-        picture_from_bytes(content, LIMIT)
+        picture_from_bytes(content)

@@ -13,6 +13,7 @@ from typing import BinaryIO
 import click
 
 from vaecodec import __version__
+from vaecodec.cli_train import train
 from vaecodec.container import LEVEL_MAX, MAX_PIXELS, METADATA_TYPES
 from vaecodec.errors import UsageError, VaecodecError
 
@@ -65,6 +66,9 @@ _LIMIT = click.option(
 @click.version_option(__version__, prog_name="vaecodec")
 def main() -> None:
     """Learned image codec: photographs into small .vae files and back."""
+
+
+main.add_command(train)
 
 
 @main.command(epilog=_EPILOG)
@@ -221,9 +225,15 @@ def info(
     device: str,
     max_pixels: int,
 ) -> None:
-    """Say what a .vae FILE holds, after checking its checksums, without decoding it."""
+    """Say what a .vae FILE holds, after checking its checksums, without decoding it.
+
+    Of a model (.safetensors) its card is printed.
+    """
     from vaecodec.container import describe
 
+    if source.suffix == ".safetensors":
+        _print_card(source, as_json)
+        return
     file = _open(source)
     with file, _naming(source):
         facts = describe(file, max_pixels)
@@ -237,6 +247,19 @@ def info(
     click.echo(f"{source}: {facts['width']}x{facts['height']} {facts['mode']}, quality {facts['quality']:g}")
     click.echo(f"  {facts['bytes']} bytes, {facts['bpp']:.4f} bpp ({parts}), {facts['slices']} slices")
     click.echo(f"  model {facts['model']}")
+
+
+def _print_card(path: Path, as_json: bool) -> None:
+    from vaecodec.weights import load_weights
+
+    weights = load_weights(path)
+    card = {"model": weights.model_id.hex(), "network": weights.config, **weights.card}
+    if as_json:
+        click.echo(json.dumps(card))
+        return
+    for name, value in card.items():
+        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        click.echo(f"{name}: {text}")
 
 
 def _write_preview(

@@ -44,6 +44,14 @@ def integer_parameters(parameters: dict[str, np.ndarray], magnitude_codes: np.nd
     return integers
 
 
+def float_parameters(integers: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Inverse of `integer_parameters`: what training starts from."""
+    weights = {f"{name}.weight": integers[name].astype(np.float32) / (1 << WEIGHT_BITS) for name in CONVS}
+    return weights | {
+        f"{name}.values": (integers[name] / (1 << bits)).astype(np.float32) for name, bits in SUM_BITS.items()
+    }
+
+
 class ScaleNetwork:
     """Scale indices from integers. `parameters` as from `integer_parameters`.
 

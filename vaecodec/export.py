@@ -14,16 +14,18 @@ import numpy as np
 import torch
 
 from vaecodec.container import LEVEL_MAX, LEVEL_UNIT
-from vaecodec.exact import SCALE_COUNT, integer_parameters
+from vaecodec.errors import ModelError
+from vaecodec.exact import SCALE_COUNT, float_parameters, integer_parameters
 from vaecodec.latents import Symbols, quantise_slice
 from vaecodec.model import Model
-from vaecodec.network import ANCHORS, SCALE_RANGE, VAE, magnitude_code
+from vaecodec.network import ANCHORS, SCALE_RANGE, VAE, NetworkConfig, magnitude_code
 from vaecodec.tables import MAX_RADIUS, logistic_frequencies, table_from_frequencies
 from vaecodec.torch_transforms import TorchTransforms
 from vaecodec.weights import STEP_SUFFIX, Weights, save_weights
 
 PRIOR_SAMPLES = 200.0  # weight of the logistic prior in a table, in samples
 Z_RADIUS = 63
+_SCALE_PREFIX = "scale_network."
 _DIRECT = ("down.", "up.", "a_out.", "s_in.")
 WIDE_TAIL = (0.02, 3.0)  # share and width of the prior's second, wider part
 
@@ -48,16 +50,31 @@ def export_model(network: VAE, pictures: Sequence[np.ndarray], card: dict[str, A
     )
 
 
+def network_from_weights(weights: Weights) -> VAE:
+    """The trainable network of a weight file, the inverse of what `export_model` stores. Raises ModelError."""
+    try:
+        network = VAE(NetworkConfig(**weights.config))
+        state = weights.float_parameters() | {
+            f"{_SCALE_PREFIX}{name}": array for name, array in float_parameters(weights.scale_parameters).items()
+        }
+        network.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
+    except (TypeError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(f"the model's weights do not fit its configuration ({reason})") from None
+    return network
+
+
 def _with_prior_tables(network: VAE, card: dict[str, Any]) -> Weights:
     state = {name: tensor.detach().float().cpu().numpy() for name, tensor in network.state_dict().items()}
-    prefix = "scale_network."
-    scale = {name[len(prefix) :]: array for name, array in state.items() if name.startswith(prefix)}
+    scale = {
+        name.removeprefix(_SCALE_PREFIX): array for name, array in state.items() if name.startswith(_SCALE_PREFIX)
+    }
     fixed = {name for name, _ in network.named_buffers()}
     net: dict[str, np.ndarray] = {}
     for name, array in state.items():
         if name in fixed:
             net[name] = array
-        elif not name.startswith(prefix):
+        elif not name.startswith(_SCALE_PREFIX):
             net |= stored_parameter(name, array)
     codes = magnitude_code(torch.arange(256.0)) * 16
     return Weights(

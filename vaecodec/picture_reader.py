@@ -5,8 +5,11 @@ profile and XMP. Anything that had to be converted is said in `Picture.notes`.
 """
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import png
@@ -28,35 +31,63 @@ def read_picture(path: Path, max_pixels: int, page: int | None = None) -> Pictur
     Raises UsageError for a path or a page that is not there and PictureError for a file that is not
     a sound picture of at most `max_pixels`.
     """
+    with _faults_of(path), path.open("rb") as file:
+        return picture_from_file(file, max_pixels, page)
+
+
+def picture_size(path: Path, max_pixels: int) -> tuple[int, int]:
+    """Width and height of a picture as it is shown, from its header. Raises as `read_picture` does."""
+    with _faults_of(path), path.open("rb") as file, _open_image(file) as image:
+        _check_size(image.size, max_pixels)
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+        return image.size[::-1] if turned else image.size
+
+
+def picture_from_file(file: BinaryIO, max_pixels: int, page: int | None = None) -> Picture:
+    """The picture in an open, seekable file. Raises PictureError, and UsageError for a missing page."""
+    with _open_image(file) as image:
+        return _from_image(image, file, max_pixels, page)
+
+
+@contextmanager
+def _faults_of(path: Path) -> Iterator[None]:
+    """Names the file in the faults found in it."""
     try:
-        data = path.read_bytes()
+        yield
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise UsageError(f"{path}: is a directory; name a picture") from None
-    except OSError as error:
-        raise PictureError(f"{path}: cannot read: {error.strerror}") from None
-    try:
-        return picture_from_bytes(data, max_pixels, page)
     except (PictureError, UsageError) as error:
         raise type(error)(f"{path}: {error}") from None
+    except OSError as error:
+        raise PictureError(f"{path}: cannot read: {error.strerror or error}") from None
 
 
-def picture_from_bytes(data: bytes, max_pixels: int, page: int | None = None) -> Picture:
-    """The picture in the bytes of a file. Raises PictureError."""
-    Image.MAX_IMAGE_PIXELS = None  # the limit is checked below, before pixels are decoded
+@contextmanager
+def _open_image(file: BinaryIO) -> Iterator[Image.Image]:
+    """Pillow's image, not yet decoded; whatever it raises then becomes a PictureError."""
+    Image.MAX_IMAGE_PIXELS = None  # our limit is checked before pixels are decoded
     Image.init()
     formats = [name for name in Image.ID if name not in _REFUSED_FORMATS]
     try:
-        with Image.open(io.BytesIO(data), formats=formats) as image:
-            return _from_image(image, data, max_pixels, page)
+        with Image.open(file, formats=formats) as image:
+            yield image
     except UnidentifiedImageError:
         raise PictureError("not a picture that can be read here") from None
     except (OSError, SyntaxError, ValueError, EOFError, KeyError, png.Error, ImageCms.PyCMSError) as error:
         raise PictureError(f"damaged or unusual picture ({error}); convert it to PNG first") from None
 
 
-def _from_image(image: Image.Image, data: bytes, max_pixels: int, page: int | None) -> Picture:
+def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise PictureError(
+            f"{width}x{height} is over the limit of {max_pixels} pixels; raise it with --max-pixels"
+        )
+
+
+def _from_image(image: Image.Image, file: BinaryIO, max_pixels: int, page: int | None) -> Picture:
     pages = getattr(image, "n_frames", 1)
     notes = []
     if page is not None and page > pages:
@@ -65,17 +96,14 @@ def _from_image(image: Image.Image, data: bytes, max_pixels: int, page: int | No
         notes.append(f"only the first of {pages} pages or frames is coded; choose another with --page")
     if pages > 1:
         image.seek((page or 1) - 1)
-    width, height = image.size
-    if width * height > max_pixels:
-        raise PictureError(
-            f"{width}x{height} is over the limit of {max_pixels} pixels; raise it with --max-pixels"
-        )
-    if _is_16_bit_colour_png(data):
+    _check_size(image.size, max_pixels)
+    if _is_16_bit_colour_png(file):
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-        picture = Picture(*_read_16_bit_png(data), _metadata(image, _exif(image)), tuple(notes))
+        picture = Picture(*_read_16_bit_png(file), _metadata(image, _exif(image)), tuple(notes))
         return _upright(picture, orientation)
     exif = _exif(image)
-    image = ImageOps.exif_transpose(image)
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)
     metadata = _metadata(image, exif)
     pixels, alpha, converted = _samples(image, metadata.get("icc"))
     if converted:
@@ -163,13 +191,18 @@ def _metadata(image: Image.Image, exif: bytes) -> dict[str, bytes]:
     return {kind: bytes(content) for kind, content in found.items() if content}
 
 
-def _is_16_bit_colour_png(data: bytes) -> bool:
+def _is_16_bit_colour_png(file: BinaryIO) -> bool:
     """Bit depth 16 with colour or alpha in the header: Pillow would keep 8 bits of it."""
+    position = file.tell()
+    file.seek(0)
+    data = file.read(26)
+    file.seek(position)
     return data[:8] == b"\x89PNG\r\n\x1a\n" and data[24:26] in (b"\x10\x02", b"\x10\x04", b"\x10\x06")
 
 
-def _read_16_bit_png(data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
-    width, height, rows, info = png.Reader(bytes=data).read()
+def _read_16_bit_png(file: BinaryIO) -> tuple[np.ndarray, np.ndarray | None]:
+    file.seek(0)
+    width, height, rows, info = png.Reader(file=file).read()
     planes = info["planes"]
     samples = np.empty((height, width, planes), np.uint16)
     for row, values in enumerate(rows):

@@ -1,0 +1,218 @@
+"""Training as a user meets it: real runs of seconds on made-up pictures."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from conftest import make_photo
+from vaecodec.cli import main
+from vaecodec.dataset import CropSampler, scan_folder, split_of
+from vaecodec.export import network_from_weights
+from vaecodec.losses import ms_ssim, rate_distortion
+from vaecodec.metrics import psnr_db
+from vaecodec.network import PRESETS, VAE
+from vaecodec.weights import load_weights
+
+FAST = ["--preset", "tiny", "--set", "batch=4", "--set", "crop=64", "--set", "late_batch=2", "--set", "late_crop=64"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ordinary pictures, and one each of what such folders hold besides."""
+    folder = tmp_path_factory.mktemp("photos")
+    (folder / "trip").mkdir()
+    for number in range(10):
+        place = folder / "trip" if number % 2 else folder
+        Image.fromarray(make_photo(160, 200, seed=number)).save(place / f"p{number}.png")
+    Image.fromarray(make_photo(160, 200, seed=20)).convert("L").save(folder / "grey.png")
+    Image.fromarray(make_photo(160, 200, seed=21)).convert("CMYK").save(folder / "print.tif")
+    Image.fromarray(make_photo(160, 200, seed=22)[:, :, 0].astype(np.uint16) * 257).save(folder / "deep.png")
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(make_photo(160, 200, seed=23)).save(folder / "turned.jpg", exif=exif)
+    Image.fromarray(make_photo(20, 20)).save(folder / "tiny.png")
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def train(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["train", *map(str, arguments)])
+
+
+def test_from_folder_to_model_to_file(folder: Path, tmp_path: Path):
+    out = tmp_path / "mine.safetensors"
+    result = train(folder, "-o", out, "--steps", 3, *FAST)
+    assert result.exit_code == 0, result.output
+    assert f"{out}: validation" in result.stderr
+    run = tmp_path / "mine.run"
+    listing = json.loads((run / "pictures.json").read_text())
+    assert sum(map(len, listing["splits"].values())) == 14
+    assert {name for name, _ in listing["skipped"]} == {"tiny.png", "broken.jpg", "notes.txt"}
+    assert {s["path"]: (s["width"], s["height"]) for s in listing["splits"]["train"]}.get("turned.jpg", (160, 200)) == (160, 200)
+    with (run / "validation.csv").open() as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["3"]
+    photo = tmp_path / "photo.png"
+    Image.fromarray(make_photo(70, 90, seed=30)).save(photo)
+    runner = CliRunner()
+    assert runner.invoke(main, ["encode", str(photo), "--model", str(out)]).exit_code == 0
+    back = tmp_path / "back.png"
+    decoded = runner.invoke(main, ["decode", str(tmp_path / "photo.vae"), "-o", str(back), "--model", str(out)])
+    assert decoded.exit_code == 0
+    assert psnr_db(np.asarray(Image.open(photo)), np.asarray(Image.open(back))) > 22
+
+
+def test_training_lowers_the_cost(folder: Path, tmp_path: Path):
+    figures = []
+    for steps in (1, 150):
+        out = tmp_path / f"{steps}.safetensors"
+        recipe = ["batch=8", "late_batch=8", "warmup_steps=5", "lr=0.0003", "ema=0.9"]
+        changes = [word for change in recipe for word in ("--set", change)]
+        assert train(folder, "-o", out, "--steps", steps, *FAST, *changes).exit_code == 0
+        figures.append(json.loads((tmp_path / f"{steps}.run" / "result.json").read_text())["validation"])
+    assert figures[1] < figures[0] - 0.02
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(folder: Path, tmp_path: Path):
+    arguments = [folder, "--steps", 6, *FAST]
+    assert train(*arguments, "-o", tmp_path / "whole.safetensors").exit_code == 0
+    # The second run is stopped by a signal from within, after its third step.
+    program = (
+        "import os, signal, sys\n"
+        "from vaecodec import training\n"
+        "step = training.Trainer._train_step\n"
+        "def stopping(self, *a):\n"
+        "    result = step(self, *a)\n"
+        "    if self.step == 3: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return result\n"
+        "training.Trainer._train_step = stopping\n"
+        "from vaecodec.cli import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    out = tmp_path / "parts.safetensors"
+    words = [sys.executable, "-c", program, "train", *map(str, arguments), "-o", str(out)]
+    stopped = subprocess.run(words, capture_output=True, text=True)
+    assert stopped.returncode == 0, stopped.stderr
+    assert f"vaecodec train --resume {tmp_path / 'parts.run'}" in stopped.stderr and not out.exists()
+    assert train("--resume", tmp_path / "parts.run").exit_code == 0
+    whole, parts = (network_from_weights(load_weights(tmp_path / f"{n}.safetensors")) for n in ("whole", "parts"))
+    for (name, a), b in zip(whole.named_parameters(), parts.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=2e-3, rtol=0.02, msg=name)
+
+
+def test_killed_run_resumes_from_its_last_checkpoint(folder: Path, tmp_path: Path):
+    out, run = tmp_path / "k.safetensors", tmp_path / "k.run"
+    command = [sys.executable, "-m", "vaecodec", "train", "--json-log"]
+    process = subprocess.Popen(
+        [*command, str(folder), "-o", str(out), "--steps", "100000", *FAST],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    process.stdout.readline()  # the first step is done
+    process.send_signal(signal.SIGINT)
+    process.stdout.read()
+    assert process.wait(60) == 0
+    checkpoint = run / "latest" / "state.json"
+    saved = json.loads(checkpoint.read_text())["step"]
+    process = subprocess.Popen(
+        [*command, "--resume", str(run)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert json.loads(process.stdout.readline())["step"] == saved + 1
+    process.kill()
+    process.wait()
+    assert json.loads(checkpoint.read_text())["step"] == saved
+
+
+def test_fine_tuning_starts_where_the_model_is(folder: Path, tmp_path: Path, tiny_model_path: Path):
+    out = tmp_path / "f.safetensors"
+    result = train(folder, "--from", tiny_model_path, "-o", out, "--steps", 1, "--set", "lr=1e-7", *FAST[2:])
+    assert result.exit_code == 0, result.output
+    before, after = (network_from_weights(load_weights(p)) for p in (tiny_model_path, out))
+    for a, b in zip(before.parameters(), after.parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=0.01, rtol=0.02)
+    assert load_weights(out).card["started from"] == load_weights(tiny_model_path).model_id.hex()
+
+
+def test_two_processes_train_as_one(folder: Path, tmp_path: Path):
+    """Same global batch, same curve, within noise: the crops differ, what is learned does not."""
+    common = [str(folder), "--steps", "40", "--json-log", *FAST, "--set", "batch=8", "--set", "warmup_steps=5"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    last = []
+    for prefix, name in (
+        ([sys.executable, "-m", "vaecodec"], "one"),
+        ([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "vaecodec"], "two"),
+    ):
+        words = [*prefix, "train", *common, "-o", str(tmp_path / f"{name}.safetensors"), "--device", "cpu"]
+        done = subprocess.run(words, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        assert lines[-1]["step"] == 40
+        last.append(lines[-1]["figure"])
+    assert abs(last[0] - last[1]) < 0.1
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--set", "nonsense=1"], "no number of that name"),
+        (["--set", "n1=x"], "is not a number"),
+        (["--set", "m=30"], "multiple of 4"),
+        (["--hours", "1", "--steps", "1"], "not both"),
+    ],
+)
+def test_usage_errors(folder: Path, tmp_path: Path, arguments: list[str], message: str):
+    result = train(folder, "-o", tmp_path / "x.safetensors", *arguments)
+    assert result.exit_code == 2 and message in result.stderr and result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_empty_and_missing_folders(tmp_path: Path):
+    assert "no such folder" in train(tmp_path / "none").stderr
+    (tmp_path / "empty").mkdir()
+    result = train(tmp_path / "empty", "-o", tmp_path / "x.safetensors", "--steps", 1)
+    assert result.exit_code == 2 and "training needs at least 3" in result.stderr
+
+
+def test_splits_do_not_move_when_pictures_are_added(folder: Path):
+    found, _ = scan_folder(folder, 64)
+    assert all(source.split == split_of(source.path) for source in found)
+    names = [split_of(f"picture{n}.jpg") for n in range(4000)]
+    assert 0.87 < names.count("train") / 4000 < 0.93
+
+
+def test_crops_are_the_same_for_the_same_step(folder: Path):
+    found, _ = scan_folder(folder, 64)
+    for pool_bytes in (10**9, 250_000):  # all pictures at once, and two or three at a time
+        first, second = (CropSampler(folder, found, 7, pool_bytes, 3 * 4 * 64 * 64) for _ in range(2))
+        for step in (0, 1, 45, 90):
+            crops = first.batch(step, 4, 64)
+        np.testing.assert_array_equal(second.batch(90, 4, 64), crops)
+        assert (crops != second.batch(90, 4, 64, rank=1)).any()
+        first.close()
+        second.close()
+
+
+def test_cost_of_rounding_and_of_noise_are_close():
+    torch.manual_seed(0)
+    network = VAE(PRESETS["tiny"])
+    x = torch.from_numpy(make_photo(64, 64)).permute(2, 0, 1)[None] / 255
+    t = torch.tensor([2.5])
+    costs = [rate_distortion(network(x, t, noise), x, t)["cost"].item() for noise in (True, False)]
+    assert abs(costs[0] - costs[1]) < 0.3
+
+
+def test_ms_ssim_is_one_for_equal_pictures_and_falls_with_noise():
+    x = torch.from_numpy(make_photo(192, 192)).permute(2, 0, 1)[None] / 255
+    noisy = [x + s * torch.randn_like(x) for s in (0.0, 0.05, 0.2)]
+    values = [ms_ssim(x, y).item() for y in noisy]
+    assert values[0] == pytest.approx(1, abs=1e-5) and values[0] > values[1] > values[2]

@@ -1,0 +1,331 @@
+"""Training: a folder of pictures to a weight file, resumable at every checkpoint."""
+
+import copy
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from vaecodec.checkpoint import load_checkpoint, save_checkpoint, write_json
+from vaecodec.dataset import CropSampler, Source, centre_crop, read_rgb, scan_folder
+from vaecodec.errors import UsageError
+from vaecodec.export import export_model, network_from_weights
+from vaecodec.initialise import start_as_klt
+from vaecodec.losses import rate_distortion
+from vaecodec.network import ANCHORS, VAE, NetworkConfig
+from vaecodec.torch_transforms import choose_device
+from vaecodec.weights import load_weights
+
+VALIDATION_LEVELS = (0.0, 2.0, 4.0)
+VALIDATION_SIDE = 256
+TABLE_PICTURES = 40  # how many training pictures the probability tables are counted on
+FAST_PARAMETERS = ("log_gain", "log_inverse_gain", "log_z_gain", "z_log_scale", "offset")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train; every number can be changed with `--set`.
+
+    Measured on two cores (models/README.md): crops of 128 pixels teach most per second, larger ones
+    at the end teach the context across them; the rate of learning is held, then falls to nothing.
+    """
+
+    lr: float = 1e-3
+    hold: float = 0.4  # share of the training before the learning rate starts to fall
+    floor: float = 0.01  # of the learning rate, at the end
+    warmup_steps: int = 150
+    batch: int = 24  # crops per step, over all processes
+    crop: int = 128
+    late_share: float = 0.45  # of the training, at its end, with larger crops
+    late_batch: int = 6
+    late_crop: int = 256
+    fast: float = 10.0  # learning rate of gains and scales, as a multiple
+    clip: float = 2.0  # of the gradient's norm
+    ema: float = 0.999
+    pool_mebibytes: int = 1536  # decoded pictures held at a time
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What to train on and for how long. Exactly one of `hours` and `steps` is set."""
+
+    folder: Path
+    output: Path
+    run: Path
+    config: NetworkConfig
+    recipe: Recipe = field(default_factory=Recipe)
+    hours: float | None = None
+    steps: int | None = None
+    start: Path | None = None
+    metric: str = "mse"
+    validation_folder: Path | None = None
+    device: str = "auto"
+    seed: int = 0
+    denoise: float = 0.0  # deviation of noise added to the input, in 255-step samples
+    checkpoint_minutes: float = 5.0
+
+    def to_json(self) -> dict:
+        return json.loads(json.dumps(asdict(self), default=str))
+
+    @classmethod
+    def from_json(cls, values: dict) -> "TrainOptions":
+        paths = {n: Path(values[n]) for n in ("folder", "output", "run", "start", "validation_folder") if values[n]}
+        parts = {"config": NetworkConfig(**values["config"]), "recipe": Recipe(**values["recipe"])}
+        return cls(**{**values, **paths, **parts})
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is known at a moment of training. `figure`: the last validation, mean log J, or None."""
+
+    step: int
+    share: float
+    cost: float
+    pixels_per_second: float
+    seconds_left: float
+    figure: float | None
+    best: bool = False
+    validated: bool = False
+
+
+Report = Callable[[Progress], None]
+
+
+class Trainer:
+    """One training run. Several processes under torchrun share one run; rank 0 writes."""
+
+    def __init__(self, options: TrainOptions):
+        self.options, self.recipe = options, options.recipe
+        self.rank, self.world = _join_processes()
+        self.device = choose_device(options.device)
+        if self.device.type == "cuda":
+            self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        self.sources = _find_sources(options, write=self.rank == 0)
+        pool_bytes, step_bytes = self.recipe.pool_mebibytes << 20, 3 * self.recipe.batch * self.recipe.crop**2
+        self.sampler = CropSampler(options.folder, self.sources["train"], options.seed, pool_bytes, step_bytes)
+        self.validation = self._crops_of("validation")
+        torch.manual_seed(options.seed)
+        self.network = self._starting_network().to(self.device, memory_format=torch.channels_last)
+        self.ema = copy.deepcopy(self.network)
+        self.optimiser = torch.optim.Adam(self._parameter_groups(), betas=(0.9, 0.99), fused=True)
+        self.step, self.elapsed, self.best = 0, 0.0, math.inf
+        self.figure: float | None = None
+        if (options.run / "latest").is_dir():
+            state = load_checkpoint(options.run / "latest", self.network, self.ema, self.optimiser)
+            self.step, self.elapsed, self.best = state["step"], state["elapsed_seconds"], state["best"]
+        self._stopped = False
+
+    def run(self, report: Report) -> bool:
+        """Train to the end (True) or until asked to stop by SIGINT or SIGTERM (False), then saved."""
+        model = nn.parallel.DistributedDataParallel(self.network) if self.world > 1 else self.network
+        handlers = {s: signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)}
+        checkpoint_due = time.monotonic() + 60 * self.options.checkpoint_minutes
+        started, cost = time.monotonic() - self.elapsed, math.nan
+        try:
+            while True:
+                now = time.monotonic()
+                self.elapsed = now - started
+                share, stop, due = self._agree(self._share(), self._stopped, now >= checkpoint_due)
+                if share >= 1 or stop:
+                    break
+                value, seen = self._train_step(model, share)
+                cost = value if math.isnan(cost) else 0.98 * cost + 0.02 * value
+                validated = best = False
+                if due:
+                    best, validated = self._checkpoint(), True
+                    checkpoint_due = time.monotonic() + 60 * self.options.checkpoint_minutes
+                seconds = max(time.monotonic() - now, 1e-9)
+                report(self._progress(share, cost, seen / seconds, best, validated))
+            best = self._checkpoint()
+            report(self._progress(min(share, 1.0), cost, 0.0, best, True))
+            return share >= 1
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            self.sampler.close()
+
+    def finish(self) -> dict[str, float]:
+        """Export the averaged weights of the best checkpoint and evaluate them once on the test part.
+
+        Rank 0 does this; the others have nothing more to do and return nothing.
+        """
+        if self.rank != 0:
+            return {}
+        load_checkpoint(self.options.run / "best", self.network, self.ema, None)
+        network = self.ema.cpu().float()
+        export_model(network, self.sampler.first_pictures(TABLE_PICTURES), self._card(), self.options.output)
+        crops = self._crops_of("test")
+        figure = _validate(network, crops, torch.device("cpu"), self.options.metric) if crops else math.nan
+        result = {"validation": self.best, "test": figure, "steps": self.step}
+        write_json(self.options.run / "result.json", result)
+        return result
+
+    # --- parts -----------------------------------------------------------------------------------
+
+    def _train_step(self, model: nn.Module, share: float) -> tuple[float, int]:
+        r = self.recipe
+        late = share >= 1 - r.late_share
+        batch, side = (r.late_batch, r.late_crop) if late else (r.batch, r.crop)
+        count = max(1, batch // self.world)
+        crops = torch.from_numpy(self.sampler.batch(self.step, count, side, self.rank))
+        if self.device.type == "cuda":
+            crops = crops.pin_memory()
+        x = crops.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
+        torch.manual_seed(hash((self.options.seed, self.step, self.rank)) % 2**31)
+        t = torch.rand(count, device=self.device) * (ANCHORS - 1)
+        noisy = x + torch.randn_like(x) * self.options.denoise / 255 if self.options.denoise else x
+        rate = r.lr * min(1, (self.step + 1) / r.warmup_steps) * max(r.floor, min(1, (1 - share) / (1 - r.hold)))
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group["scale"]
+        with _autocast(self.device):
+            output = model(noisy, t)
+        cost = rate_distortion(output, x, t, self.options.metric)["cost"].mean()
+        self.optimiser.zero_grad(set_to_none=True)
+        cost.backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), r.clip)
+        if torch.isfinite(norm):
+            self.optimiser.step()
+        self.step += 1
+        decay = min(r.ema, (self.step + 1) / (self.step + 10))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.ema.parameters()), list(self.network.parameters()), 1 - decay)
+        return cost.item(), count * side * side * self.world
+
+    def _checkpoint(self) -> bool:
+        """Validate, save the latest state and, if it is the best so far, that too. Returns whether it is."""
+        figure = _validate(self.ema, self.validation, self.device, self.options.metric)
+        self.figure = figure
+        best = figure < self.best
+        self.best = min(self.best, figure)
+        if self.rank == 0:
+            state = {"step": self.step, "elapsed_seconds": self.elapsed, "best": self.best, "figure": figure}
+            for name in ["best", "latest"] if best else ["latest"]:
+                save_checkpoint(self.options.run / name, self.network, self.ema, self.optimiser, state)
+            with (self.options.run / "validation.csv").open("a") as file:
+                if file.tell() == 0:
+                    file.write("step,hours,log_j\n")
+                file.write(f"{self.step},{self.elapsed / 3600:.4f},{figure:.5f}\n")
+        return best
+
+    def _progress(self, share: float, cost: float, rate: float, best: bool, validated: bool) -> Progress:
+        left = self.elapsed * (1 - share) / max(share, 1e-6)
+        return Progress(self.step, share, cost, rate, left, self.figure, best, validated)
+
+    def _share(self) -> float:
+        if self.options.steps is not None:
+            return self.step / self.options.steps
+        return self.elapsed / (3600 * self.options.hours)
+
+    def _agree(self, share: float, stop: bool, due: bool) -> tuple[float, bool, bool]:
+        """The same decision in all processes: that of rank 0, but any of them may ask to stop."""
+        if self.world == 1:
+            return share, stop, due
+        decision = torch.tensor([share if self.rank == 0 else 0.0, float(stop), float(due and self.rank == 0)])
+        dist.all_reduce(decision.to(self.device))
+        return decision[0].item(), decision[1].item() > 0, decision[2].item() > 0
+
+    def _stop(self, *_: object) -> None:
+        self._stopped = True
+
+    def _starting_network(self) -> VAE:
+        if self.options.start is not None:
+            return network_from_weights(load_weights(self.options.start))
+        network = VAE(self.options.config)
+        crops = self.sampler.start_batches(24, 64, 128)
+        start_as_klt(network, [torch.from_numpy(c).permute(0, 3, 1, 2).float() / 255 for c in crops])
+        return network
+
+    def _parameter_groups(self) -> list[dict]:
+        named = list(self.network.named_parameters())
+        fast = [p for name, p in named if any(part in name for part in FAST_PARAMETERS)]
+        rest = [p for name, p in named if not any(part in name for part in FAST_PARAMETERS)]
+        return [{"params": rest, "scale": 1.0}, {"params": fast, "scale": self.recipe.fast}]
+
+    def _crops_of(self, split: str) -> list[Tensor]:
+        folder = self.options.validation_folder if split == "validation" else None
+        crops = []
+        for source in self.sources[split][:64]:
+            pixels = read_rgb((folder or self.options.folder) / source.path)
+            crops.append(torch.from_numpy(centre_crop(pixels, VALIDATION_SIDE).copy()))
+        return crops
+
+    def _card(self) -> dict:
+        options = self.options.to_json()
+        return {
+            "name": self.options.output.stem,
+            "pictures": {split: len(found) for split, found in self.sources.items()},
+            "steps": self.step,
+            "hours": round(self.elapsed / 3600, 3),
+            "validation log J": round(self.best, 4),
+            "metric": self.options.metric,
+            "recipe": options["recipe"],
+            "started from": load_weights(self.options.start).model_id.hex() if self.options.start else "KLT",
+        }
+
+
+@torch.no_grad()
+def _validate(network: VAE, crops: list[Tensor], device: torch.device, metric: str) -> float:
+    """Mean log J over crops and levels, with real rounding."""
+    costs = []
+    for crop in crops:
+        x = crop.to(device).permute(2, 0, 1)[None].float() / 255
+        for level in VALIDATION_LEVELS:
+            t = torch.full((1,), level, device=device)
+            with _autocast(device):
+                output = network(x, t, noise=False)
+            costs.append(rate_distortion(output, x, t, metric)["cost"].item())
+    return float(np.mean(costs))
+
+
+def _autocast(device: torch.device):
+    if device.type == "mps":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def _join_processes() -> tuple[int, int]:
+    """Rank and number of processes under torchrun; 0 and 1 without."""
+    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        return 0, 1
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return dist.get_rank(), dist.get_world_size()
+
+
+def _find_sources(options: TrainOptions, write: bool) -> dict[str, list[Source]]:
+    """Pictures by split; the list is kept in the run folder, so that a resumed run sees the same ones."""
+    listing = options.run / "pictures.json"
+    if listing.exists():
+        stored = json.loads(listing.read_text())
+        return {split: [Source(**s) for s in found] for split, found in stored["splits"].items()}
+    found, skipped = scan_folder(options.folder, options.recipe.crop)
+    splits = {name: [s for s in found if s.split == name] for name in ("train", "validation", "test")}
+    if options.validation_folder is not None:
+        validation, more_skipped = scan_folder(options.validation_folder, 64)
+        skipped += more_skipped
+        splits = {"train": found, "validation": validation, "test": []}
+    elif len(found) >= 3:
+        # Small folders: the hash may leave a split empty, so each lends the others one picture.
+        for name in ("validation", "test", "train"):
+            donor = max(splits, key=lambda split: len(splits[split]))
+            if not splits[name]:
+                splits[name].append(replace(splits[donor].pop(), split=name))
+    if len(splits["train"]) == 0 or len(splits["validation"]) == 0:
+        raise UsageError(
+            f"{options.folder}: {len(found)} usable pictures of at least {options.recipe.crop} pixels a side"
+            f" ({len(skipped)} left out); training needs at least 3"
+        )
+    if write:
+        stored = {name: [asdict(s) for s in part] for name, part in splits.items()}
+        write_json(listing, {"splits": stored, "skipped": skipped})
+    return splits
