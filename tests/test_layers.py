@@ -24,7 +24,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "pipeline": ({"alpha", "container", "errors", "latents", "model", "picture", "tiling"}, NUMERIC),
     "latents": ({"container", "entropy", "errors", "model", "schedule", "tiling"}, NUMERIC),
     "model": ({"container", "entropy", "exact", "weights", "torch_transforms"}, NUMERIC),
-    "weights": ({"container", "errors", "exact", "tables"}, NUMERIC | {"safetensors"}),
+    "weights": ({"container", "errors", "exact", "files", "tables"}, NUMERIC | {"safetensors"}),
     "picture": (set(), NUMERIC),
     "picture_reader": ({"errors", "picture"}, NUMERIC | {"PIL", "png"}),
     "picture_writer": ({"errors", "picture"}, NUMERIC | {"PIL", "png"}),

@@ -11,7 +11,6 @@ Metadata: "vaecodec": JSON with "format", "config" (sizes of the network) and "c
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -25,6 +24,7 @@ from safetensors.numpy import save as save_tensors
 from vaecodec.container import MODEL_ID_BYTES
 from vaecodec.errors import ModelError
 from vaecodec.exact import SCALE_COUNT
+from vaecodec.files import write_whole
 from vaecodec.tables import check_table
 
 FORMAT = 1
@@ -137,6 +137,4 @@ def save_weights(
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in sorted(tensors.items())}
     description = json.dumps({"format": FORMAT, "config": config, "card": card}, sort_keys=True)
     data = save_tensors(tensors, metadata={"vaecodec": description})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    write_whole(path, lambda file: file.write(data), overwrite=True)
