@@ -20,7 +20,7 @@ from vaecodec.metrics import psnr_db
 def run(tiny_model_path: Path):
     def command(*arguments: object) -> Result:
         words = [str(argument) for argument in arguments]
-        if words[0] in ("encode", "decode") and "--model" not in words:
+        if words[0] in ("encode", "decode", "verify") and "--model" not in words:
             words += ["--model", str(tiny_model_path)]
         return CliRunner().invoke(main, words)
 
@@ -164,6 +164,41 @@ def test_every_flipped_bit_of_a_sample_is_noticed(run, photo_path: Path, tmp_pat
         vae.write_bytes(bytes(damaged))
         assert_fails(run("decode", vae, "-o", target), 1, str(vae))
         assert not target.exists()
+
+
+def test_verify(run, photo_path: Path, tmp_path: Path):
+    run("encode", photo_path)
+    vae = tmp_path / "photo.vae"
+    assert run("verify", vae).stdout == f"{vae}: ok\n"
+    broken = tmp_path / "broken.vae"
+    broken.write_bytes(vae.read_bytes()[:-4])
+    result = run("verify", broken, vae, tmp_path / "none.vae")
+    assert result.exit_code == 1 and result.stdout == f"{vae}: ok\n"
+    assert f"{broken}: cut short" in result.stderr and "none.vae: no such file" in result.stderr
+    lines = [json.loads(line) for line in run("verify", "--quick", "--json", vae, broken).stdout.splitlines()]
+    assert [line["ok"] for line in lines] == [True, False]
+
+
+def test_salvage(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A flipped bit costs its slice: grey there, the rest as it was; without the flag nothing is written."""
+    from vaecodec import container, tiling
+
+    monkeypatch.setattr(tiling, "LATENT_SLICE", 8)
+    monkeypatch.setattr(container, "SLICE", 128)
+    Image.fromarray(make_photo(384, 384, seed=3)).save(tmp_path / "p.png")
+    vae, whole, rest = (tmp_path / name for name in ("p.vae", "whole.png", "rest.png"))
+    run("encode", tmp_path / "p.png")
+    run("decode", vae, "-o", whole)
+    data = bytearray(vae.read_bytes())
+    data[-20] ^= 16  # in the last slice, at the bottom right
+    vae.write_bytes(bytes(data))
+    assert_fails(run("decode", vae, "-o", rest), 1, "checksum")
+    assert not rest.exists()
+    result = run("decode", vae, "-o", rest, "--salvage")
+    assert result.exit_code == 1 and "1 of 9 slices are lost" in result.stderr
+    expected, salvaged = (np.asarray(Image.open(path)).astype(int) for path in (whole, rest))
+    assert (np.abs(salvaged[256:, 256:] - 128) <= 1).all()
+    np.testing.assert_array_equal(salvaged[:150, :150], expected[:150, :150])
 
 
 def test_file_of_another_model(run, photo_path: Path, tmp_path: Path, tiny_model_path: Path):

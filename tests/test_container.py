@@ -15,11 +15,12 @@ from vaecodec.container import (
     SLICE_TYPE,
     Chunk,
     Header,
-    pack_chunk,
+    pack_chunks,
     pack_header,
     pack_slice,
     read_chunks,
     read_header,
+    salvage_chunks,
     unpack_header,
     unpack_slice,
 )
@@ -29,7 +30,7 @@ HEADER = Header(width=300, height=200, mode="RGB", level=768, model_id=bytes(ran
 
 
 def whole_file(*chunks: Chunk, header: Header = HEADER) -> bytes:
-    return pack_header(header) + b"".join(map(pack_chunk, chunks))
+    return pack_header(header) + pack_chunks(chunks)
 
 
 def read_all(data: bytes) -> list[Chunk]:
@@ -45,8 +46,11 @@ def test_header_bytes_are_those_of_the_specification():
 def test_chunk_bytes_are_those_of_the_specification():
     head = b"Slic" + bytes.fromhex("08000000")
     payload = bytes.fromhex("78563412 01020304")
-    expected = head + zlib.crc32(head + payload).to_bytes(4, "little") + payload
-    assert pack_chunk(pack_slice(0x12345678, b"\x01\x02\x03\x04")) == expected
+    expected = b""
+    for number in (0, 1):
+        checksum = zlib.crc32(bytes([number, 0, 0, 0]) + head + payload)
+        expected += head + checksum.to_bytes(4, "little") + payload
+    assert pack_chunks([pack_slice(0x12345678, b"\x01\x02\x03\x04")] * 2) == expected
 
 
 def test_fixed_cost_of_a_plain_photo_is_at_most_48_bytes():
@@ -126,6 +130,37 @@ def test_declared_length_beyond_the_limit_is_refused_before_memory_is_taken():
     assert len(huge) == HEADER_BYTES + CHUNK_BYTES
     with pytest.raises(FormatError, match="over the limit"):
         read_all(huge)
+
+
+def test_slices_cannot_change_places():
+    header = Header(width=2048, height=1024, mode="RGB", level=0, model_id=bytes(8))
+    first, second = pack_slice(1, b"aaaa"), pack_slice(2, b"bbbb")
+    whole = whole_file(first, second, header=header)
+    swapped = whole_file(second, first, header=header)
+    with pytest.raises(FormatError, match="checksum"):
+        read_all(whole[:HEADER_BYTES] + whole[-20:] + whole[HEADER_BYTES:-20])
+    assert read_all(swapped) == [second, first]
+
+
+@given(st.data())
+def test_salvage_loses_only_what_is_damaged(data: st.DataObject):
+    header = Header(width=4096, height=1024, mode="RGB", level=0, model_id=bytes(8))
+    slices = [pack_slice(n, bytes([n] * 8)) for n in range(4)]
+    whole = bytearray(whole_file(*slices, header=header))
+    size = (len(whole) - HEADER_BYTES) // 4
+    bit = data.draw(st.integers(8 * HEADER_BYTES, 8 * len(whole) - 1))
+    whole[bit // 8] ^= 1 << bit % 8
+    hit = (bit // 8 - HEADER_BYTES) // size
+    found = dict(salvage_chunks(bytes(whole), header))
+    assert found == {n: slices[n] for n in range(4) if n != hit}
+
+
+def test_salvage_of_a_file_with_a_missing_piece():
+    header = Header(width=4096, height=1024, mode="RGB", level=0, model_id=bytes(8))
+    slices = [pack_slice(n, bytes([n] * 8)) for n in range(4)]
+    whole = whole_file(*slices, header=header)
+    cut = whole[: HEADER_BYTES + 30] + whole[HEADER_BYTES + 40 : -5]
+    assert dict(salvage_chunks(cut, header)) == {0: slices[0], 2: slices[2]}
 
 
 @given(st.binary(max_size=200))

@@ -16,12 +16,22 @@ TORCH = {"torch", "numpy"}
 ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "__init__": (set(), set()),
     "__main__": ({"cli"}, set()),
-    "cli": (
-        {"__init__", "cli_train", "container", "errors", "files", "model", "picture_reader", "picture_writer", "pipeline", "tiling", "weights"},
+    "cli": ({"__init__", "cli_codec", "cli_inspect", "cli_options", "cli_train", "errors"}, {"click"}),
+    "cli_options": ({"container", "errors"}, {"click"}),
+    "cli_codec": (
+        {"cli_options", "container", "files", "model", "picture_reader", "picture_writer", "pipeline", "tiling"},
+        {"click"},
+    ),
+    "cli_inspect": (
+        {"cli_options", "container", "errors", "files", "model", "picture_writer", "pipeline", "weights"},
         {"click"},
     ),
     "cli_train": ({"checkpoint", "errors", "network", "training", "weights"}, {"click"}),
-    "pipeline": ({"alpha", "container", "errors", "latents", "model", "picture", "tiling"}, NUMERIC),
+    "pipeline": (
+        {"alpha", "container", "errors", "latents", "model", "picture", "slice_source", "tiling"},
+        NUMERIC,
+    ),
+    "slice_source": ({"container", "errors"}, set()),
     "latents": ({"container", "entropy", "errors", "model", "schedule", "tiling"}, NUMERIC),
     "model": ({"container", "entropy", "exact", "weights", "torch_transforms"}, NUMERIC),
     "weights": ({"container", "errors", "exact", "files", "tables"}, NUMERIC | {"safetensors"}),

@@ -121,7 +121,7 @@ def test_forged_symbols_are_noticed(tiny_model: Model):
     checksum, words = container.unpack_slice(chunk)
     forged = bytearray(words)
     forged[len(forged) // 2] ^= 1
-    tampered = pack_header(header) + container.pack_chunk(container.pack_slice(checksum, bytes(forged)))
+    tampered = pack_header(header) + container.pack_chunks([container.pack_slice(checksum, bytes(forged))])
     with pytest.raises(CorruptSymbolsError):
         decode_picture(tampered, tiny_model)
 

@@ -17,8 +17,11 @@ All integers are little-endian. The file is the header, then chunks up to the en
     offset  size  field
          0     4  type: four ASCII letters; a capital first letter means required to decode
          4     4  length of the payload in bytes
-         8     4  CRC-32 of type, length and payload
+         8     4  CRC-32 of: the number of slices before this chunk as four bytes, type, length, payload
         12     n  payload
+
+Because the checksum covers the number of slices before it, no slice can take another's place, and
+the place of a slice can be told even when what stood before it is damaged.
 
 The picture is divided into slices of SLICE x SLICE pixels (smaller at the right and the bottom),
 in row order; each is one chunk of type "Slic". The last slice ends the file, so that a file cut
@@ -43,7 +46,7 @@ that it does not know when it is optional and refuses it when it is required.
 import io
 import struct
 import zlib
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -152,11 +155,18 @@ def unpack_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
     return Header(width, height, MODES[mode], level, model_id)
 
 
-def pack_chunk(chunk: Chunk) -> bytes:
-    """A chunk's 12 bytes and its payload."""
-    length = len(chunk.payload)
-    checksum = zlib.crc32(chunk.payload, zlib.crc32(struct.pack("<4sI", chunk.type, length)))
-    return _CHUNK.pack(chunk.type, length, checksum) + chunk.payload
+def pack_chunks(chunks: Iterable[Chunk]) -> bytes:
+    """All chunks of a file: for each its 12 bytes and its payload."""
+    parts, slices = [], 0
+    for chunk in chunks:
+        checksum = _chunk_checksum(slices, chunk.type, chunk.payload)
+        parts += [_CHUNK.pack(chunk.type, len(chunk.payload), checksum), chunk.payload]
+        slices += chunk.type == SLICE_TYPE
+    return b"".join(parts)
+
+
+def _chunk_checksum(slices_before: int, kind: bytes, payload: bytes) -> int:
+    return zlib.crc32(payload, zlib.crc32(struct.pack("<I4sI", slices_before, kind, len(payload))))
 
 
 def read_header(file: BinaryIO, max_pixels: int = MAX_PIXELS) -> Header:
@@ -191,7 +201,7 @@ def read_chunks(
         payload = file.read(length)
         if len(payload) < length:
             raise _cut_short(slices, header)
-        if zlib.crc32(payload, zlib.crc32(head[:8])) != checksum:
+        if _chunk_checksum(slices, kind, payload) != checksum:
             raise FormatError(f"chunk {kind.decode('ascii')!r} damaged (checksum); get another copy")
         chunk = Chunk(kind, payload)
         if chunk.required and kind not in _KNOWN_TYPES:
@@ -200,6 +210,30 @@ def read_chunks(
         slices += is_slice
     if file.read(1):
         raise FormatError("has bytes after its end; get another copy")
+
+
+def salvage_chunks(data: bytes, header: Header) -> Iterator[tuple[int, Chunk]]:
+    """Every sound chunk of a damaged file, numbered as by `read_chunks`, wherever it lies.
+
+    `data`: the whole file. After a fault the next sound slice is searched for; its checksum tells
+    which one it is.
+    """
+    position, slices = HEADER_BYTES, 0
+    while position + CHUNK_BYTES <= len(data) and slices < header.slice_count:
+        kind, length, checksum = _CHUNK.unpack_from(data, position)
+        end = position + CHUNK_BYTES + length
+        if kind.isalpha() and end <= len(data):
+            payload = data[position + CHUNK_BYTES : end]
+            numbers = range(slices, header.slice_count if kind == SLICE_TYPE else slices + 1)
+            found = next((n for n in numbers if _chunk_checksum(n, kind, payload) == checksum), None)
+            if found is not None:
+                yield found, Chunk(kind, payload)
+                slices = found + (kind == SLICE_TYPE)
+                position = end
+                continue
+        position = data.find(SLICE_TYPE, position + 1)
+        if position < 0:
+            return
 
 
 def describe(file: BinaryIO, max_pixels: int = MAX_PIXELS) -> dict[str, Any]:

@@ -4,7 +4,7 @@ Both directions hold the pixels of the picture and the latents of a few rows of 
 """
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -15,25 +15,22 @@ from vaecodec.alpha import fill_transparent, pack_lossless, pack_lossy, unpack_l
 from vaecodec.container import (
     ALPHA_TYPE,
     MAX_PIXELS,
-    METADATA_TYPES,
     PREVIEW_TYPE,
     SLICE_TYPE,
     Chunk,
     Header,
-    pack_chunk,
+    pack_chunks,
     pack_header,
     pack_metadata,
     read_chunks,
     read_header,
-    unpack_metadata,
 )
 from vaecodec.errors import FormatError, ModelError, UsageError
 from vaecodec.latents import decode_slice, encode_slice
 from vaecodec.model import Model
 from vaecodec.picture import Picture, box_average
+from vaecodec.slice_source import SalvagedSliceSource, SliceSource
 from vaecodec.tiling import Region, SliceGrid, Window, crop_to_picture, cut, pixels
-
-_KIND_OF_TYPE = {kind: name for name, kind in METADATA_TYPES.items()}
 
 
 PREVIEW_SIDE = 256  # the longer side of a preview, at most, in pixels
@@ -51,11 +48,14 @@ class EncodeOptions:
 
 @dataclass(frozen=True)
 class DecodeOptions:
-    """`region`: part of the picture to decode; `scale`: 1, 2, 4 or 8, the divisor of both sides."""
+    """`region`: part of the picture to decode; `scale`: 1, 2, 4 or 8, the divisor of both sides;
+    `salvage`: decode what is sound of a damaged file, grey elsewhere, and say so in the notes.
+    """
 
     max_pixels: int = MAX_PIXELS
     region: Region | None = None
     scale: int = 1
+    salvage: bool = False
 
 
 def encode_picture(picture: Picture, model: Model, options: EncodeOptions) -> bytes:
@@ -82,7 +82,7 @@ def encode_picture(picture: Picture, model: Model, options: EncodeOptions) -> by
         return encode_slice(model, y[rows.inside, columns.inside], options.level)
 
     chunks.extend(_in_parallel(encode_one, list(grid), model))
-    return b"".join([pack_header(header), *map(pack_chunk, chunks)])
+    return pack_header(header) + pack_chunks(chunks)
 
 
 def decode_picture(file: BinaryIO | bytes, model: Model, options: DecodeOptions | None = None) -> Picture:
@@ -104,22 +104,39 @@ def decode_picture(file: BinaryIO | bytes, model: Model, options: DecodeOptions 
         raise UsageError(f"region {region} at scale 1/{options.scale} must start at multiples of {options.scale}")
     shown = [number for number, windows in enumerate(grid) if region.touches(*windows)]
     target = _Target(header, region, options.scale)
-    extras: dict[bytes, bytes] = {}
-    bands = _decode_bands(file, header, model, grid, shown, extras)
-    for store, numbers in bands:
+    needed = sorted({n for number in shown for n in grid.neighbourhood(number)})
+    source = (SalvagedSliceSource if options.salvage else SliceSource)(file, header, needed)
+    for store, numbers in _decode_bands(source, header, model, grid, shown, needed):
 
         def synthesise_one(number: int) -> None:
             rows, columns = grid[number]
             y_hat = grid.assemble(store, rows.outer, columns.outer)
             x = model.transforms.synthesise(y_hat, header.level, options.scale)
-            target.put(x, rows, columns)
+            target.put(np.full_like(x, 0.5) if number in source.lost else x, rows, columns)
 
         list(_in_parallel(synthesise_one, numbers, model))
-    alpha = None
-    if ALPHA_TYPE in extras:
-        alpha = target.reduce(_decode_alpha(extras[ALPHA_TYPE], header, model))
-    metadata = {_KIND_OF_TYPE[kind]: content for kind, content in extras.items() if kind in _KIND_OF_TYPE}
-    return Picture(target.samples, alpha, metadata)
+    alpha, notes = _read_alpha(source, header, model)
+    if source.lost:
+        notes.append(f"{len(source.lost)} of {len(needed)} slices are lost and grey")
+    alpha = None if alpha is None else target.reduce(alpha)
+    return Picture(target.samples, alpha, source.metadata, tuple(notes))
+
+
+def verify_file(file: BinaryIO, model: Model, max_pixels: int = MAX_PIXELS) -> None:
+    """Check all of a file but its pixels: structure, checksums of the bytes and of every symbol.
+
+    Raises FormatError, and ModelError where another model made the file.
+    """
+    header = read_header(file, max_pixels)
+    check_model(header, model)
+    grid = SliceGrid(header.height, header.width, model.halo)
+    numbers = list(range(len(grid)))
+    source = SliceSource(file, header, numbers)
+    for row in range(0, len(grid), grid.columns):
+        chunks = source.take(numbers[row : row + grid.columns])
+        list(_in_parallel(lambda pair: _decode_one(pair, header, model, grid), chunks, model))
+    source.finish()
+    _read_alpha(source, header, model)
 
 
 def decode_preview(file: BinaryIO, model: Model, max_pixels: int = MAX_PIXELS) -> Picture:
@@ -148,47 +165,49 @@ def check_model(header: Header, model: Model) -> None:
 
 
 def _decode_bands(
-    file: BinaryIO,
-    header: Header,
-    model: Model,
-    grid: SliceGrid,
-    shown: list[int],
-    extras: dict[bytes, bytes],
+    source: SliceSource, header: Header, model: Model, grid: SliceGrid, shown: list[int], needed: list[int]
 ) -> Iterator[tuple[dict[int, np.ndarray], list[int]]]:
-    """Per row of slices that is shown: latents by slice number, enough for its windows, and its numbers.
-
-    Fills `extras` with the payloads of the other chunks before the first band.
-    """
-    needed = sorted({n for number in shown for n in grid.neighbourhood(number)})
-    slices = _slices(read_chunks(file, header, frozenset(needed)), extras)
+    """Per row of slices that is shown: latents by slice number, enough for its windows, and its numbers."""
     store: dict[int, np.ndarray] = {}
     for row in sorted({number // grid.columns for number in shown}):
         last = (row + 2) * grid.columns
         due = [n for n in needed if n < last and n not in store and n >= (row - 1) * grid.columns]
-        chunks = [next(slices) for _ in due]
+        store |= {n: np.zeros((*_size(grid, n), model.m), np.float32) for n in due if n in source.lost}
 
-        def decode_one(numbered: tuple[int, Chunk]) -> np.ndarray:
-            rows, columns = grid[numbered[0]]
-            size = rows.stop - rows.start, columns.stop - columns.start
-            return decode_slice(model, numbered[1], *size, header.level)
+        def decode_one(pair: tuple[int, Chunk]) -> np.ndarray:
+            try:
+                return _decode_one(pair, header, model, grid)
+            except FormatError as error:
+                source.fault(pair[0], error)
+                return np.zeros((*_size(grid, pair[0]), model.m), np.float32)
 
-        store |= zip(due, _in_parallel(decode_one, chunks, model), strict=True)
+        chunks = source.take(due)
+        store |= zip((n for n, _ in chunks), _in_parallel(decode_one, chunks, model), strict=True)
         yield store, [number for number in shown if number // grid.columns == row]
         store = {n: y_hat for n, y_hat in store.items() if n >= row * grid.columns}
-    for _ in slices:
-        pass  # reads on to the end of the file, whose end is checked
+    source.finish()
 
 
-def _slices(
-    chunks: Iterable[tuple[int, Chunk]], extras: dict[bytes, bytes]
-) -> Iterator[tuple[int, Chunk]]:
-    for number, chunk in chunks:
-        if chunk.type == SLICE_TYPE:
-            yield number, chunk
-        elif chunk.type == ALPHA_TYPE:
-            extras[chunk.type] = chunk.payload
-        elif chunk.type in _KIND_OF_TYPE:
-            extras[chunk.type] = unpack_metadata(chunk)
+def _decode_one(pair: tuple[int, Chunk], header: Header, model: Model, grid: SliceGrid) -> np.ndarray:
+    number, chunk = pair
+    return decode_slice(model, chunk, *_size(grid, number), header.level)
+
+
+def _size(grid: SliceGrid, number: int) -> tuple[int, int]:
+    rows, columns = grid[number]
+    return rows.stop - rows.start, columns.stop - columns.start
+
+
+def _read_alpha(source: SliceSource, header: Header, model: Model) -> tuple[np.ndarray | None, list[str]]:
+    """Alpha, if any, and notes of what could not be had of it."""
+    if source.alpha is None:
+        return None, []
+    try:
+        return _decode_alpha(source.alpha, header, model), []
+    except FormatError:
+        if not isinstance(source, SalvagedSliceSource):
+            raise
+        return None, ["transparency is lost"]
 
 
 class _Target:

@@ -1,0 +1,161 @@
+"""`vaecodec encode` and `vaecodec decode`."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from vaecodec.cli_options import (
+    DEVICE,
+    EPILOG,
+    FORCE,
+    INPUT,
+    LIMIT,
+    MODEL,
+    OUTPUT,
+    level_of_quality,
+    naming,
+    open_input,
+    refuse_same,
+    say_notes,
+)
+from vaecodec.container import METADATA_TYPES
+
+DEFAULT_QUALITY = 60.0
+METADATA_KINDS = tuple(METADATA_TYPES)
+
+
+@click.command(epilog=EPILOG)
+@INPUT
+@OUTPUT
+@click.option(
+    "-q",
+    "--quality",
+    type=click.FloatRange(0, 100),
+    default=DEFAULT_QUALITY,
+    show_default=True,
+    help="0 smallest to 100 best, continuous.",
+)
+@click.option(
+    "--alpha-quality",
+    type=click.FloatRange(0, 100),
+    default=None,
+    help="Code transparency with loss at this quality; without the option it is lossless.",
+)
+@click.option(
+    "--strip",
+    multiple=True,
+    type=click.Choice(["all", *METADATA_KINDS]),
+    help="Leave out metadata of a kind; may be given several times.",
+)
+@click.option("--page", type=click.IntRange(min=1), default=None, help="Page or frame to take, counted from 1.")
+@FORCE
+@MODEL
+@DEVICE
+@LIMIT
+def encode(
+    source: Path,
+    output: Path | None,
+    quality: float,
+    alpha_quality: float | None,
+    strip: tuple[str, ...],
+    page: int | None,
+    force: bool,
+    model: Path | None,
+    device: str,
+    max_pixels: int,
+) -> None:
+    """Encode the picture IN (to IN's name with .vae by default)."""
+    from vaecodec.files import check_writable, write_whole
+    from vaecodec.picture_reader import read_picture
+
+    target = output or source.with_suffix(".vae")
+    check_writable(target, force)
+    refuse_same(source, target)
+    picture = read_picture(source, max_pixels, page)
+    say_notes(source, picture.notes)
+    picture = picture.without_metadata(METADATA_KINDS if "all" in strip else strip)
+
+    from vaecodec.model import load_model
+    from vaecodec.pipeline import EncodeOptions, encode_picture
+
+    alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)
+    options = EncodeOptions(level_of_quality(quality), alpha_level)
+    data = encode_picture(picture, load_model(model, device), options)
+    write_whole(target, lambda file: file.write(data), force)
+    height, width = picture.pixels.shape[:2]
+    bpp = 8 * len(data) / (height * width)
+    ratio = picture.size_bytes / len(data)
+    click.echo(f"{target}: {len(data)} bytes, {bpp:.3f} bpp, {ratio:.1f}:1")
+
+
+class _RegionType(click.ParamType):
+    name = "X,Y,W,H"
+
+    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None):
+        from vaecodec.tiling import Region
+
+        try:
+            left, top, width, height = map(int, value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not four whole numbers X,Y,W,H", param, context)
+        return Region(left, top, width, height)
+
+
+@click.command(epilog=EPILOG)
+@INPUT
+@OUTPUT
+@click.option("--region", type=_RegionType(), default=None, help="Decode only this part, in pixels.")
+@click.option(
+    "--scale",
+    type=click.Choice(["1", "1/2", "1/4", "1/8"]),
+    default="1",
+    show_default=True,
+    help="Decode at a fraction of the size.",
+)
+@click.option("--salvage", is_flag=True, help="Decode what is left of a damaged file, grey where it is lost; exits 1.")
+@FORCE
+@MODEL
+@DEVICE
+@LIMIT
+def decode(
+    source: Path,
+    output: Path | None,
+    region,
+    scale: str,
+    salvage: bool,
+    force: bool,
+    model: Path | None,
+    device: str,
+    max_pixels: int,
+) -> None:
+    """Decode the .vae file IN (to IN's name with .png by default; the format follows OUT's suffix)."""
+    from vaecodec.files import check_writable, write_whole
+
+    target = output or source.with_suffix(".png")
+    check_writable(target, force)
+    refuse_same(source, target)
+    file = open_input(source)
+    with file, naming(source):
+        from vaecodec.container import read_header
+        from vaecodec.picture_writer import check_suffix, write_picture
+
+        check_suffix(target.suffix)
+        read_header(file, max_pixels)  # before the seconds that loading the network takes
+        file.seek(0)
+
+        from vaecodec.model import load_model
+        from vaecodec.pipeline import DecodeOptions, decode_picture
+
+        options = DecodeOptions(max_pixels, region, int(scale.removeprefix("1/")), salvage)
+        picture = decode_picture(file, load_model(model, device), options)
+    notes: list[str] = []
+    size_bytes = write_whole(
+        target, lambda out: notes.extend(write_picture(picture, out, target.suffix)), force
+    )
+    say_notes(source, picture.notes)
+    say_notes(target, notes)
+    height, width = picture.pixels.shape[:2]
+    click.echo(f"{target}: {width}x{height} {picture.mode}, {size_bytes} bytes")
+    if picture.notes:  # something was lost
+        sys.exit(1)

@@ -1,0 +1,141 @@
+"""`vaecodec info` and `vaecodec verify`."""
+
+import json
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from vaecodec.cli_options import (
+    DEVICE,
+    EPILOG,
+    FORCE,
+    LIMIT,
+    MODEL,
+    naming,
+    open_input,
+    quality_of_level,
+    to_path,
+)
+from vaecodec.errors import VaecodecError
+
+
+@click.command(epilog=EPILOG)
+@click.argument("source", metavar="FILE", type=to_path)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--preview",
+    metavar="OUT",
+    type=to_path,
+    default=None,
+    help="Write a small, rough picture of what is inside, without decoding all of it.",
+)
+@FORCE
+@MODEL
+@DEVICE
+@LIMIT
+def info(
+    source: Path,
+    as_json: bool,
+    preview: Path | None,
+    force: bool,
+    model: Path | None,
+    device: str,
+    max_pixels: int,
+) -> None:
+    """Say what a .vae FILE holds, after checking its checksums, without decoding it.
+
+    Of a model (.safetensors) its card is printed.
+    """
+    from vaecodec.container import describe
+
+    if source.suffix == ".safetensors":
+        _print_card(source, as_json)
+        return
+    file = open_input(source)
+    with file, naming(source):
+        facts = describe(file, max_pixels)
+        if preview is not None:
+            _write_preview(file, preview, force, model, device, max_pixels)
+    facts = {"file": str(source), **facts, "quality": round(quality_of_level(facts.pop("level")), 2)}
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    parts = ", ".join(f"{name} {size}" for name, size in facts["parts"].items())
+    click.echo(f"{source}: {facts['width']}x{facts['height']} {facts['mode']}, quality {facts['quality']:g}")
+    click.echo(f"  {facts['bytes']} bytes, {facts['bpp']:.4f} bpp ({parts}), {facts['slices']} slices")
+    click.echo(f"  model {facts['model']}")
+
+
+def _print_card(path: Path, as_json: bool) -> None:
+    from vaecodec.weights import load_weights
+
+    weights = load_weights(path)
+    card = {"model": weights.model_id.hex(), "network": weights.config, **weights.card}
+    if as_json:
+        click.echo(json.dumps(card))
+        return
+    for name, value in card.items():
+        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        click.echo(f"{name}: {text}")
+
+
+def _write_preview(
+    file: BinaryIO,
+    target: Path,
+    force: bool,
+    model: Path | None,
+    device: str,
+    max_pixels: int,
+) -> None:
+    from vaecodec.files import check_writable, write_whole
+    from vaecodec.picture_writer import check_suffix, write_picture
+
+    check_suffix(target.suffix)
+    check_writable(target, force)
+
+    from vaecodec.model import load_model
+    from vaecodec.pipeline import decode_preview
+
+    file.seek(0)
+    picture = decode_preview(file, load_model(model, device), max_pixels)
+    write_whole(target, lambda out: write_picture(picture, out, target.suffix), force)
+
+
+@click.command(epilog=EPILOG)
+@click.argument("sources", metavar="FILE...", type=to_path, nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each file.")
+@click.option("--quick", is_flag=True, help="Check the bytes only, not the symbols they decode to.")
+@MODEL
+@DEVICE
+@LIMIT
+def verify(
+    sources: tuple[Path, ...], as_json: bool, quick: bool, model: Path | None, device: str, max_pixels: int
+) -> None:
+    """Check .vae files: structure, checksums, and every decoded symbol. Writes nothing."""
+    from vaecodec.container import describe
+    from vaecodec.model import load_model
+    from vaecodec.pipeline import verify_file
+
+    loaded = None
+    failed = False
+    for source in sources:
+        fault = None
+        try:
+            with open_input(source) as file, naming(source):
+                describe(file, max_pixels)
+                if not quick:
+                    loaded = loaded or load_model(model, device)
+                    file.seek(0)
+                    verify_file(file, loaded, max_pixels)
+        except VaecodecError as error:
+            fault = str(error)
+            failed = True
+        if as_json:
+            click.echo(json.dumps({"file": str(source), "ok": fault is None, "fault": fault}))
+        elif fault is None:
+            click.echo(f"{source}: ok")
+        else:
+            click.echo(f"vaecodec: {fault}", err=True)
+    sys.exit(failed)

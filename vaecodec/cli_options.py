@@ -1,0 +1,77 @@
+"""What the commands share: options, the quality scale, opening inputs, naming files in faults."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from vaecodec.container import LEVEL_MAX, MAX_PIXELS
+from vaecodec.errors import UsageError, VaecodecError
+
+EPILOG = "Exit codes: 0 done, 1 the data could not be processed, 2 wrong usage."
+
+
+def to_path(text: str) -> Path:
+    return Path(text)
+
+
+INPUT = click.argument("source", metavar="IN", type=to_path)
+OUTPUT = click.option("-o", "--output", metavar="OUT", type=to_path, help="File to write.")
+FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite an existing output.")
+MODEL = click.option("--model", metavar="PATH", type=to_path, help="Weight file instead of the default model.")
+DEVICE = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda", "mps"]),
+    default="auto",
+    show_default=True,
+    help="Where the network runs.",
+)
+LIMIT = click.option(
+    "--max-pixels", type=click.IntRange(min=1), default=MAX_PIXELS, show_default=True, help="Refuse larger pictures."
+)
+
+
+def level_of_quality(quality: float) -> int:
+    """A file's level (0..LEVEL_MAX) of a quality in 0..100."""
+    return round(quality / 100 * LEVEL_MAX)
+
+
+def quality_of_level(level: int) -> float:
+    """Inverse of `level_of_quality`."""
+    return 100 * level / LEVEL_MAX
+
+
+def say_notes(path: Path, notes: Iterable[str]) -> None:
+    for note in notes:
+        click.echo(f"{path}: {note}", err=True)
+
+
+class naming:
+    """Puts the file's name before the message of a fault found inside it."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type | None, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, VaecodecError) and not str(error).startswith(f"{self.path}: "):
+            raise type(error)(f"{self.path}: {error}") from None
+
+
+def open_input(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path}: is a directory; name a .vae file") from None
+    except OSError as error:
+        raise VaecodecError(f"{path}: cannot read: {error.strerror}") from None
+
+
+def refuse_same(source: Path, target: Path) -> None:
+    if target.exists() and source.exists() and target.samefile(source):
+        raise UsageError(f"{source}: is input and output at once; name another output with -o")
