@@ -68,6 +68,32 @@ def test_quality_is_continuous_and_rises(run, photo_path: Path, tmp_path: Path):
     assert sizes == sorted(set(sizes))
 
 
+@pytest.mark.parametrize("size, most", [("1.4kB", 1400), ("1.2KiB", 1228.8), ("1000", 1000)])
+def test_target_size_is_met_and_never_exceeded(run, photo_path: Path, tmp_path: Path, size: str, most: int):
+    result = run("encode", photo_path, "--target-size", size)
+    assert result.exit_code == 0, result.output
+    assert 0.985 * most <= (tmp_path / "photo.vae").stat().st_size <= most
+
+
+def test_target_bpp_and_qualities(run, photo_path: Path, tmp_path: Path):
+    vae, back = tmp_path / "photo.vae", tmp_path / "back.png"
+    assert run("encode", photo_path, "--target-bpp", 1.4).exit_code == 0
+    assert 0.985 * 1.4 <= 8 * vae.stat().st_size / (97 * 75) <= 1.4
+    result = run("encode", photo_path, "-f", "--target-psnr", 30)
+    assert result.exit_code == 0 and " dB" in result.stdout
+    run("decode", vae, "-o", back)
+    assert 30 <= psnr_db(np.asarray(Image.open(photo_path)), np.asarray(Image.open(back))) < 30.3
+    result = run("encode", photo_path, "-f", "--target-ms-ssim", 0.96)
+    assert result.exit_code == 0 and "0.96" in result.stdout
+
+
+def test_target_that_cannot_be_met(run, photo_path: Path, tmp_path: Path):
+    assert_fails(run("encode", photo_path, "--target-size", "100"), 1, "cannot be met", "--best-effort")
+    assert not (tmp_path / "photo.vae").exists()
+    assert run("encode", photo_path, "--target-size", "100", "--best-effort").exit_code == 0
+    assert_fails(run("encode", photo_path, "-f", "--target-size", 9, "--target-bpp", 1), 2, "one target")
+
+
 def test_info(run, photo_path: Path):
     run("encode", photo_path, "-q", 40)
     vae = photo_path.with_suffix(".vae")

@@ -19,7 +19,10 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "cli": ({"__init__", "cli_codec", "cli_inspect", "cli_options", "cli_train", "errors"}, {"click"}),
     "cli_options": ({"container", "errors"}, {"click"}),
     "cli_codec": (
-        {"cli_options", "container", "files", "model", "picture_reader", "picture_writer", "pipeline", "tiling"},
+        {
+            "cli_options", "container", "errors", "files", "model", "picture_reader", "picture_writer",
+            "pipeline", "ratecontrol", "targets", "tiling",
+        },
         {"click"},
     ),
     "cli_inspect": (
@@ -31,6 +34,11 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         {"alpha", "container", "errors", "latents", "model", "picture", "slice_source", "tiling"},
         NUMERIC,
     ),
+    "targets": (
+        {"container", "errors", "losses", "metrics", "model", "picture", "pipeline", "ratecontrol"},
+        TORCH,
+    ),
+    "ratecontrol": ({"errors"}, set()),
     "slice_source": ({"container", "errors"}, set()),
     "latents": ({"container", "entropy", "errors", "model", "schedule", "tiling"}, NUMERIC),
     "model": ({"container", "entropy", "exact", "weights", "torch_transforms"}, NUMERIC),

@@ -1,5 +1,6 @@
 """`vaecodec encode` and `vaecodec decode`."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -16,13 +17,29 @@ from vaecodec.cli_options import (
     level_of_quality,
     naming,
     open_input,
+    quality_of_level,
     refuse_same,
     say_notes,
 )
 from vaecodec.container import METADATA_TYPES
+from vaecodec.errors import UsageError
 
 DEFAULT_QUALITY = 60.0
 METADATA_KINDS = tuple(METADATA_TYPES)
+POSITIVE = click.FloatRange(min=0, min_open=True)
+
+
+class SizeType(click.ParamType):
+    """A size in bytes, with the units people write: 200kB, 1.5MiB, 90000."""
+
+    name = "SIZE"
+    _UNITS = {"": 1, "b": 1, "kb": 1e3, "k": 1e3, "mb": 1e6, "m": 1e6, "kib": 2**10, "mib": 2**20}
+
+    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None) -> float:
+        match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([a-zA-Z]*)", value)
+        if match is None or match[2].lower() not in self._UNITS or float(match[1]) == 0:
+            self.fail(f"{value!r} is not a size like 200kB or 1.5MiB", param, context)
+        return float(match[1]) * self._UNITS[match[2].lower()]
 
 
 @click.command(epilog=EPILOG)
@@ -36,6 +53,11 @@ METADATA_KINDS = tuple(METADATA_TYPES)
     show_default=True,
     help="0 smallest to 100 best, continuous.",
 )
+@click.option("--target-size", type=SizeType(), default=None, help="As good as fits into this size: 200kB, 1.5MiB.")
+@click.option("--target-bpp", type=POSITIVE, default=None, help="As good as fits into so many bits per pixel.")
+@click.option("--target-psnr", type=POSITIVE, default=None, help="As small as reaches this PSNR in dB.")
+@click.option("--target-ms-ssim", type=click.FloatRange(0, 1), default=None, help="As small as reaches this MS-SSIM.")
+@click.option("--best-effort", is_flag=True, help="Take the nearest where a target cannot be met.")
 @click.option(
     "--alpha-quality",
     type=click.FloatRange(0, 100),
@@ -57,6 +79,11 @@ def encode(
     source: Path,
     output: Path | None,
     quality: float,
+    target_size: float | None,
+    target_bpp: float | None,
+    target_psnr: float | None,
+    target_ms_ssim: float | None,
+    best_effort: bool,
     alpha_quality: float | None,
     strip: tuple[str, ...],
     page: int | None,
@@ -69,6 +96,13 @@ def encode(
     from vaecodec.files import check_writable, write_whole
     from vaecodec.picture_reader import read_picture
 
+    targets = {
+        kind: value
+        for kind, value in (("size", target_size), ("bpp", target_bpp), ("psnr", target_psnr), ("ms-ssim", target_ms_ssim))
+        if value is not None
+    }
+    if len(targets) > 1:
+        raise UsageError("give one target only")
     target = output or source.with_suffix(".vae")
     check_writable(target, force)
     refuse_same(source, target)
@@ -81,12 +115,28 @@ def encode(
 
     alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)
     options = EncodeOptions(level_of_quality(quality), alpha_level)
-    data = encode_picture(picture, load_model(model, device), options)
-    write_whole(target, lambda file: file.write(data), force)
     height, width = picture.pixels.shape[:2]
+    if targets:
+        from vaecodec.ratecontrol import require
+        from vaecodec.targets import UNITS, encode_to_target, wish_of
+
+        ((kind, value),) = targets.items()
+        if kind == "bpp":
+            kind, value = "size", value * height * width / 8
+        trial, _ = encode_to_target(picture, load_model(model, device), options, kind, value)
+        if not best_effort:
+            with naming(source):
+                require(wish_of(kind, value), trial, UNITS[kind])
+        data = trial.data
+        reached = f", quality {quality_of_level(trial.level):.1f}"
+        reached += "" if kind == "size" else f", {trial.value:.4g} {UNITS[kind]}"
+    else:
+        data = encode_picture(picture, load_model(model, device), options)
+        reached = ""
+    write_whole(target, lambda file: file.write(data), force)
     bpp = 8 * len(data) / (height * width)
     ratio = picture.size_bytes / len(data)
-    click.echo(f"{target}: {len(data)} bytes, {bpp:.3f} bpp, {ratio:.1f}:1")
+    click.echo(f"{target}: {len(data)} bytes, {bpp:.3f} bpp, {ratio:.1f}:1{reached}")
 
 
 class _RegionType(click.ParamType):

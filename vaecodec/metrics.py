@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator
 
 
 def psnr_db(a: np.ndarray, b: np.ndarray) -> float:
-    """PSNR in dB between two 8-bit pictures of the same shape, over all samples; inf if equal."""
+    """PSNR in dB between two uint8 or two uint16 pictures of one shape, over all samples; inf if equal."""
+    white = np.iinfo(a.dtype).max
     mse = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
-    return math.inf if mse == 0 else 10 * math.log10(255**2 / mse)
+    return math.inf if mse == 0 else 10 * math.log10(white**2 / mse)
 
 
 def bd_rate_percent(
@@ -31,7 +31,9 @@ def bd_rate_percent(
     return 100 * (math.exp((areas[1] - areas[0]) / (high - low)) - 1)
 
 
-def _log_rate_over_quality(curve: Sequence[tuple[float, float]]) -> PchipInterpolator:
+def _log_rate_over_quality(curve: Sequence[tuple[float, float]]):
+    from scipy.interpolate import PchipInterpolator  # only evaluation needs scipy
+
     kept: list[tuple[float, float]] = []
     for rate, quality in sorted(curve):
         if not kept or quality > kept[-1][1]:

@@ -60,29 +60,41 @@ class DecodeOptions:
 
 def encode_picture(picture: Picture, model: Model, options: EncodeOptions) -> bytes:
     """The .vae file of a picture."""
-    height, width = picture.pixels.shape[:2]
-    header = Header(width, height, picture.mode, options.level, model.model_id)
-    chunks = [pack_metadata(kind, content) for kind, content in picture.metadata.items()]
-    samples = picture.pixels
-    if picture.alpha is not None:
-        chunks.append(Chunk(ALPHA_TYPE, _encode_alpha(picture.alpha, model, options)))
-        samples = fill_transparent(samples, picture.alpha)
-    white = np.iinfo(samples.dtype).max
-    grid = SliceGrid(height, width, model.halo)
-    if height * width > PREVIEW_MIN_PIXELS:
-        small = Picture(box_average(samples, -(-max(height, width) // PREVIEW_SIDE)))
-        preview_options = EncodeOptions(min(options.level, PREVIEW_MAX_LEVEL))
-        chunks.append(Chunk(PREVIEW_TYPE, encode_picture(small, model, preview_options)))
+    return PictureEncoder(picture, model, options)(options.level)
 
-    def encode_one(windows: tuple[Window, Window]) -> Chunk:
-        rows, columns = windows
-        window = cut(samples, pixels(rows.outer), pixels(columns.outer)).astype(np.float32) / white
-        x = window if window.ndim == 3 else np.repeat(window[:, :, None], 3, axis=2)
-        y = model.transforms.analyse(x, options.level)
-        return encode_slice(model, y[rows.inside, columns.inside], options.level)
 
-    chunks.extend(_in_parallel(encode_one, list(grid), model))
-    return pack_header(header) + pack_chunks(chunks)
+class PictureEncoder:
+    """Encodes one picture at any level; what does not depend on the level is done once."""
+
+    def __init__(self, picture: Picture, model: Model, options: EncodeOptions):
+        self._model, self._mode = model, picture.mode
+        self._chunks = [pack_metadata(kind, content) for kind, content in picture.metadata.items()]
+        self._samples = picture.pixels
+        if picture.alpha is not None:
+            self._chunks.append(Chunk(ALPHA_TYPE, _encode_alpha(picture.alpha, model, options)))
+            self._samples = fill_transparent(picture.pixels, picture.alpha)
+        height, width = self._samples.shape[:2]
+        self._grid = SliceGrid(height, width, model.halo)
+        if height * width > PREVIEW_MIN_PIXELS:
+            small = Picture(box_average(self._samples, -(-max(height, width) // PREVIEW_SIDE)))
+            preview_options = EncodeOptions(min(options.level, PREVIEW_MAX_LEVEL))
+            self._chunks.append(Chunk(PREVIEW_TYPE, encode_picture(small, model, preview_options)))
+
+    def __call__(self, level: int) -> bytes:
+        """The file at `level` (0..LEVEL_MAX)."""
+        samples, model, white = self._samples, self._model, np.iinfo(self._samples.dtype).max
+
+        def encode_one(windows: tuple[Window, Window]) -> Chunk:
+            rows, columns = windows
+            window = cut(samples, pixels(rows.outer), pixels(columns.outer)).astype(np.float32) / white
+            x = window if window.ndim == 3 else np.repeat(window[:, :, None], 3, axis=2)
+            y = model.transforms.analyse(x, level)
+            return encode_slice(model, y[rows.inside, columns.inside], level)
+
+        height, width = samples.shape[:2]
+        slices = _in_parallel(encode_one, list(self._grid), model)
+        header = Header(width, height, self._mode, level, model.model_id)
+        return pack_header(header) + pack_chunks([*self._chunks, *slices])
 
 
 def decode_picture(file: BinaryIO | bytes, model: Model, options: DecodeOptions | None = None) -> Picture:

@@ -1,0 +1,60 @@
+"""Meeting a wish: never over a size, never under a quality, near it, in few trials."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vaecodec.errors import VaecodecError
+from vaecodec.ratecontrol import Trial, Wish, require, search
+
+LEVEL_MAX = 1280
+curves = st.tuples(st.floats(1.2, 4.5), st.floats(-0.5, 0.5), st.floats(100, 1e6))
+
+
+def sizes(curve: tuple[float, float, float]):
+    """Bytes over level as codecs have them: nearly exponential, strictly rising."""
+    slope, bend, scale = curve
+
+    def attempt(level: int) -> Trial:
+        share = level / LEVEL_MAX
+        return Trial(level, math.floor(scale * math.exp(slope * share + bend * share**2)), b"")
+
+    return attempt
+
+
+@given(curves, st.floats(0, 1), st.integers(0, LEVEL_MAX))
+def test_sizes_are_met_within_one_percent_and_never_exceeded(curve, share: float, start: int):
+    attempt = sizes(curve)
+    smallest, largest = attempt(0).value, attempt(LEVEL_MAX).value
+    wish = Wish.size(smallest + share * (largest - smallest))
+    trial, count = search(attempt, wish, LEVEL_MAX, start)
+    assert trial.value <= wish.target
+    assert trial.value >= 0.99 * wish.target or attempt(trial.level + 1).value > wish.target
+    assert count <= 12
+
+
+@given(st.floats(25, 45), st.integers(0, LEVEL_MAX))
+def test_quality_is_reached_and_hardly_exceeded(target: float, start: int):
+    def attempt(level: int) -> Trial:
+        return Trial(level, 24 + 22 * (level / LEVEL_MAX) ** 0.9, b"")
+
+    trial, count = search(attempt, Wish.quality(target, 0.05), LEVEL_MAX, start)
+    assert target <= trial.value <= target + 0.05
+    assert count <= 12
+
+
+@pytest.mark.parametrize("target, level", [(10, 0), (1e9, LEVEL_MAX)])
+def test_beyond_the_scale_the_nearest_end_is_taken(target: float, level: int):
+    attempt = sizes((3.0, 0.0, 1000.0))
+    trial, _ = search(attempt, Wish.size(target), LEVEL_MAX, 640)
+    assert trial.level == level
+
+
+def test_a_wish_that_cannot_be_met_names_the_nearest():
+    attempt = sizes((3.0, 0.0, 1000.0))
+    trial, _ = search(attempt, Wish.size(10), LEVEL_MAX, 640)
+    with pytest.raises(VaecodecError, match="10 bytes cannot be met.*1000 bytes; --best-effort"):
+        require(Wish.size(10), trial, "bytes")
+    require(Wish.size(1e9), search(attempt, Wish.size(1e9), LEVEL_MAX, 640)[0], "bytes")

@@ -1,0 +1,53 @@
+"""Encoding to a wish: a size in bytes, or a quality of the decoded picture."""
+
+import numpy as np
+
+from vaecodec.container import LEVEL_MAX
+from vaecodec.errors import UsageError
+from vaecodec.metrics import psnr_db
+from vaecodec.model import Model
+from vaecodec.picture import Picture
+from vaecodec.pipeline import EncodeOptions, PictureEncoder, decode_picture
+from vaecodec.ratecontrol import Trial, Wish, search
+
+UNITS = {"size": "bytes", "psnr": "dB", "ms-ssim": "MS-SSIM"}
+_NEAR = {"psnr": 0.05, "ms-ssim": 0.0005}
+
+
+def wish_of(kind: str, target: float) -> Wish:
+    """The wish for a `kind` of UNITS."""
+    return Wish.size(target) if kind == "size" else Wish.quality(target, _NEAR[kind])
+
+
+def encode_to_target(
+    picture: Picture, model: Model, options: EncodeOptions, kind: str, target: float
+) -> tuple[Trial, int]:
+    """The encoding nearest to a target, and how many times the picture was encoded for it.
+
+    `kind`: "size" (bytes of the whole file), "psnr" (dB) or "ms-ssim" of the decoded pixels.
+    `options.level` is where the search starts.
+    """
+    encoder = PictureEncoder(picture, model, options)
+
+    def attempt(level: int) -> Trial:
+        data = encoder(level)
+        if kind == "size":
+            return Trial(level, len(data), data)
+        decoded = decode_picture(data, model).pixels
+        value = psnr_db(picture.pixels, decoded) if kind == "psnr" else _ms_ssim(picture.pixels, decoded)
+        return Trial(level, value, data)
+
+    return search(attempt, wish_of(kind, target), LEVEL_MAX, options.level)
+
+
+def _ms_ssim(a: np.ndarray, b: np.ndarray) -> float:
+    import torch
+
+    from vaecodec.losses import ms_ssim
+
+    if min(a.shape[:2]) < 11:
+        raise UsageError("MS-SSIM needs a picture of at least 11 pixels a side; use --target-psnr")
+    white = np.iinfo(a.dtype).max
+    tensors = (torch.from_numpy(p.reshape(*p.shape[:2], -1).astype(np.float32) / white) for p in (a, b))
+    with torch.inference_mode():
+        return ms_ssim(*(tensor.permute(2, 0, 1)[None] for tensor in tensors)).item()
