@@ -241,6 +241,17 @@ def test_file_of_another_model(run, photo_path: Path, tmp_path: Path, tiny_model
     assert not back.exists()
 
 
+def test_model_is_found_by_its_hash(photo_path: Path, tmp_path: Path, tiny_model_path: Path):
+    vae, back = tmp_path / "photo.vae", tmp_path / "back.png"
+    CliRunner().invoke(main, ["encode", str(photo_path), "--model", str(tiny_model_path)])
+    missing = CliRunner().invoke(main, ["decode", str(vae), "-o", str(back)])
+    assert_fails(missing, 1, str(vae), "--model", "VAECODEC_MODELS")
+    for place in (tiny_model_path, tiny_model_path.parent):
+        places = os.pathsep.join(["/nonexistent", str(place)])
+        for words in (["decode", str(vae), "-f", "-o", str(back)], ["verify", str(vae)]):
+            assert CliRunner().invoke(main, words, env={"VAECODEC_MODELS": places}).exit_code == 0
+
+
 @pytest.mark.parametrize("content", [b"", b"\x00" * 100, b"\xff" * 8 + b"{}"])
 def test_bad_model(run, photo_path: Path, tmp_path: Path, content: bytes):
     model = tmp_path / "bad.safetensors"

@@ -31,7 +31,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "cli_train": ({"checkpoint", "errors", "network", "training", "weights"}, {"click"}),
     "pipeline": (
-        {"alpha", "container", "errors", "latents", "model", "picture", "slice_source", "tiling"},
+        {"alpha", "container", "encryption", "errors", "latents", "model", "picture", "slice_source", "tiling"},
         NUMERIC,
     ),
     "targets": (
@@ -39,7 +39,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         TORCH,
     ),
     "ratecontrol": ({"errors"}, set()),
-    "slice_source": ({"container", "errors"}, set()),
+    "slice_source": ({"container", "encryption", "errors"}, set()),
+    "encryption": ({"container", "errors"}, {"cryptography"}),
     "latents": ({"container", "entropy", "errors", "model", "schedule", "tiling"}, NUMERIC),
     "model": ({"container", "entropy", "exact", "weights", "torch_transforms"}, NUMERIC),
     "weights": ({"container", "errors", "exact", "files", "tables"}, NUMERIC | {"safetensors"}),

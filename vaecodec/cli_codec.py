@@ -14,10 +14,13 @@ from vaecodec.cli_options import (
     LIMIT,
     MODEL,
     OUTPUT,
+    PASSPHRASE_FILE,
     level_of_quality,
     naming,
     open_input,
+    passphrase_for,
     quality_of_level,
+    read_passphrase,
     refuse_same,
     say_notes,
 )
@@ -71,6 +74,8 @@ class SizeType(click.ParamType):
     help="Leave out metadata of a kind; may be given several times.",
 )
 @click.option("--page", type=click.IntRange(min=1), default=None, help="Page or frame to take, counted from 1.")
+@click.option("--encrypt", is_flag=True, help="Encrypt with a passphrase: asked for, from a file or VAECODEC_PASSPHRASE.")
+@PASSPHRASE_FILE
 @FORCE
 @MODEL
 @DEVICE
@@ -87,6 +92,8 @@ def encode(
     alpha_quality: float | None,
     strip: tuple[str, ...],
     page: int | None,
+    encrypt: bool,
+    passphrase_file: Path | None,
     force: bool,
     model: Path | None,
     device: str,
@@ -103,6 +110,9 @@ def encode(
     }
     if len(targets) > 1:
         raise UsageError("give one target only")
+    passphrase = read_passphrase(passphrase_file, ask=True, confirm=True) if encrypt else None
+    if encrypt and passphrase is None:
+        raise UsageError("--encrypt needs a passphrase: give --passphrase-file FILE or set VAECODEC_PASSPHRASE")
     target = output or source.with_suffix(".vae")
     check_writable(target, force)
     refuse_same(source, target)
@@ -114,7 +124,7 @@ def encode(
     from vaecodec.pipeline import EncodeOptions, encode_picture
 
     alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)
-    options = EncodeOptions(level_of_quality(quality), alpha_level)
+    options = EncodeOptions(level_of_quality(quality), alpha_level, passphrase)
     height, width = picture.pixels.shape[:2]
     if targets:
         from vaecodec.ratecontrol import require
@@ -164,6 +174,7 @@ class _RegionType(click.ParamType):
     help="Decode at a fraction of the size.",
 )
 @click.option("--salvage", is_flag=True, help="Decode what is left of a damaged file, grey where it is lost; exits 1.")
+@PASSPHRASE_FILE
 @FORCE
 @MODEL
 @DEVICE
@@ -174,6 +185,7 @@ def decode(
     region,
     scale: str,
     salvage: bool,
+    passphrase_file: Path | None,
     force: bool,
     model: Path | None,
     device: str,
@@ -191,14 +203,16 @@ def decode(
         from vaecodec.picture_writer import check_suffix, write_picture
 
         check_suffix(target.suffix)
-        read_header(file, max_pixels)  # before the seconds that loading the network takes
+        header = read_header(file, max_pixels)  # before the seconds that loading the network takes
         file.seek(0)
+        passphrase = passphrase_for(file, passphrase_file)
 
         from vaecodec.model import load_model
         from vaecodec.pipeline import DecodeOptions, decode_picture
 
-        options = DecodeOptions(max_pixels, region, int(scale.removeprefix("1/")), salvage)
-        picture = decode_picture(file, load_model(model, device), options)
+        divisor = int(scale.removeprefix("1/"))
+        options = DecodeOptions(max_pixels, region, divisor, salvage, passphrase)
+        picture = decode_picture(file, load_model(model, device, header.model_id), options)
     notes: list[str] = []
     size_bytes = write_whole(
         target, lambda out: notes.extend(write_picture(picture, out, target.suffix)), force

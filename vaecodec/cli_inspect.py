@@ -13,8 +13,10 @@ from vaecodec.cli_options import (
     FORCE,
     LIMIT,
     MODEL,
+    PASSPHRASE_FILE,
     naming,
     open_input,
+    passphrase_for,
     quality_of_level,
     to_path,
 )
@@ -31,6 +33,7 @@ from vaecodec.errors import VaecodecError
     default=None,
     help="Write a small, rough picture of what is inside, without decoding all of it.",
 )
+@PASSPHRASE_FILE
 @FORCE
 @MODEL
 @DEVICE
@@ -39,6 +42,7 @@ def info(
     source: Path,
     as_json: bool,
     preview: Path | None,
+    passphrase_file: Path | None,
     force: bool,
     model: Path | None,
     device: str,
@@ -57,7 +61,10 @@ def info(
     with file, naming(source):
         facts = describe(file, max_pixels)
         if preview is not None:
-            _write_preview(file, preview, force, model, device, max_pixels)
+            file.seek(0)
+            passphrase = passphrase_for(file, passphrase_file)
+            model_id = bytes.fromhex(facts["model"])
+            _write_preview(file, preview, force, model, device, max_pixels, passphrase, model_id)
     facts = {"file": str(source), **facts, "quality": round(quality_of_level(facts.pop("level")), 2)}
     if as_json:
         click.echo(json.dumps(facts))
@@ -65,7 +72,7 @@ def info(
     parts = ", ".join(f"{name} {size}" for name, size in facts["parts"].items())
     click.echo(f"{source}: {facts['width']}x{facts['height']} {facts['mode']}, quality {facts['quality']:g}")
     click.echo(f"  {facts['bytes']} bytes, {facts['bpp']:.4f} bpp ({parts}), {facts['slices']} slices")
-    click.echo(f"  model {facts['model']}")
+    click.echo(f"  model {facts['model']}" + (", encrypted" if facts["encrypted"] else ""))
 
 
 def _print_card(path: Path, as_json: bool) -> None:
@@ -88,6 +95,8 @@ def _write_preview(
     model: Path | None,
     device: str,
     max_pixels: int,
+    passphrase: bytes | None,
+    model_id: bytes,
 ) -> None:
     from vaecodec.files import check_writable, write_whole
     from vaecodec.picture_writer import check_suffix, write_picture
@@ -98,8 +107,7 @@ def _write_preview(
     from vaecodec.model import load_model
     from vaecodec.pipeline import decode_preview
 
-    file.seek(0)
-    picture = decode_preview(file, load_model(model, device), max_pixels)
+    picture = decode_preview(file, load_model(model, device, model_id), max_pixels, passphrase)
     write_whole(target, lambda out: write_picture(picture, out, target.suffix), force)
 
 
@@ -107,28 +115,36 @@ def _write_preview(
 @click.argument("sources", metavar="FILE...", type=to_path, nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each file.")
 @click.option("--quick", is_flag=True, help="Check the bytes only, not the symbols they decode to.")
+@PASSPHRASE_FILE
 @MODEL
 @DEVICE
 @LIMIT
 def verify(
-    sources: tuple[Path, ...], as_json: bool, quick: bool, model: Path | None, device: str, max_pixels: int
+    sources: tuple[Path, ...],
+    as_json: bool,
+    quick: bool,
+    passphrase_file: Path | None,
+    model: Path | None,
+    device: str,
+    max_pixels: int,
 ) -> None:
     """Check .vae files: structure, checksums, and every decoded symbol. Writes nothing."""
     from vaecodec.container import describe
-    from vaecodec.model import load_model
+    from vaecodec.model import Model, load_model
     from vaecodec.pipeline import verify_file
 
-    loaded = None
+    models: dict[str, Model] = {}
     failed = False
     for source in sources:
         fault = None
         try:
             with open_input(source) as file, naming(source):
-                describe(file, max_pixels)
+                name = describe(file, max_pixels)["model"]
                 if not quick:
-                    loaded = loaded or load_model(model, device)
+                    if name not in models:
+                        models[name] = load_model(model, device, bytes.fromhex(name))
                     file.seek(0)
-                    verify_file(file, loaded, max_pixels)
+                    verify_file(file, models[name], max_pixels, passphrase_for(file, passphrase_file))
         except VaecodecError as error:
             fault = str(error)
             failed = True

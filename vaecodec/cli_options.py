@@ -1,12 +1,15 @@
 """What the commands share: options, the quality scale, opening inputs, naming files in faults."""
 
+import os
+import sys
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
 import click
 
-from vaecodec.container import LEVEL_MAX, MAX_PIXELS
+from vaecodec.container import LEVEL_MAX, MAX_PIXELS, is_encrypted
 from vaecodec.errors import UsageError, VaecodecError
 
 EPILOG = "Exit codes: 0 done, 1 the data could not be processed, 2 wrong usage."
@@ -30,6 +33,31 @@ DEVICE = click.option(
 LIMIT = click.option(
     "--max-pixels", type=click.IntRange(min=1), default=MAX_PIXELS, show_default=True, help="Refuse larger pictures."
 )
+
+
+PASSPHRASE_FILE = click.option(
+    "--passphrase-file", type=to_path, default=None, help="File whose first line is the passphrase."
+)
+
+
+def read_passphrase(file: Path | None, ask: bool, confirm: bool = False) -> bytes | None:
+    """The passphrase from a file, the environment, or (with `ask`, on a terminal) a prompt; else None."""
+    text = os.environ.get("VAECODEC_PASSPHRASE")
+    if file is not None:
+        with open_input(file) as opened:
+            text = opened.readline().decode("utf-8", "surrogateescape").rstrip("\r\n")
+    elif text is None and ask and sys.stdin.isatty():
+        text = click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
+    if text is None:
+        return None
+    if not text:
+        raise UsageError("the passphrase is empty")
+    return unicodedata.normalize("NFC", text).encode("utf-8", "surrogateescape")
+
+
+def passphrase_for(source: BinaryIO, file: Path | None) -> bytes | None:
+    """The passphrase for reading an open .vae file, if it is encrypted."""
+    return read_passphrase(file, ask=True) if is_encrypted(source) else None
 
 
 def level_of_quality(quality: float) -> int:

@@ -31,6 +31,7 @@ that it does not know when it is optional and refuses it when it is required.
     other chunks
     type   payload
     Alph   transparency (see alpha.py), at most one
+    Cryp   how all the others are encrypted (see encryption.py); the first chunk where there is one
     prvw   a small version of the picture, as a whole .vae file
     exif   EXIF, as in a PNG's eXIf chunk, compressed with zlib
     iccp   ICC profile, compressed with zlib
@@ -66,12 +67,13 @@ MAX_PAYLOAD_BYTES = 64 * 2**20
 
 SLICE_TYPE = b"Slic"
 ALPHA_TYPE = b"Alph"
+CRYPT_TYPE = b"Cryp"
 PREVIEW_TYPE = b"prvw"
 METADATA_TYPES = {"exif": b"exif", "icc": b"iccp", "xmp": b"xmpp"}
 MAX_METADATA_BYTES = 64 * 2**20
-_PART_NAMES = {SLICE_TYPE: "slices", ALPHA_TYPE: "alpha", PREVIEW_TYPE: "preview"}
+_PART_NAMES = {SLICE_TYPE: "slices", ALPHA_TYPE: "alpha", PREVIEW_TYPE: "preview", CRYPT_TYPE: "encryption"}
 _PART_NAMES |= {kind: name for name, kind in METADATA_TYPES.items()}
-_KNOWN_TYPES = (SLICE_TYPE, ALPHA_TYPE)
+_KNOWN_TYPES = (SLICE_TYPE, ALPHA_TYPE, CRYPT_TYPE)
 
 _HEADER = struct.Struct("<4sBBIIH8s")
 _CHUNK = struct.Struct("<4sII")
@@ -251,10 +253,20 @@ def describe(file: BinaryIO, max_pixels: int = MAX_PIXELS) -> dict[str, Any]:
         "level": header.level,
         "model": header.model_id.hex(),
         "slices": header.slice_count,
+        "encrypted": "encryption" in parts,
         "bytes": size_bytes,
         "bpp": round(8 * size_bytes / (header.width * header.height), 4),
         "parts": parts,
     }
+
+
+def is_encrypted(file: BinaryIO) -> bool:
+    """Whether the chunk at the start of `file`'s chunks says so; `file` stays where it is."""
+    position = file.tell()
+    file.seek(HEADER_BYTES, io.SEEK_CUR)
+    kind = file.read(4)
+    file.seek(position)
+    return kind == CRYPT_TYPE
 
 
 def _cut_short(slices: int, header: Header) -> FormatError:

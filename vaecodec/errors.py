@@ -27,3 +27,7 @@ class ModelError(VaecodecError):
 
 class CorruptSymbolsError(FormatError):
     """The decoded symbols do not match their checksum."""
+
+
+class PassphraseError(VaecodecError):
+    """A file is encrypted and the passphrase is missing or wrong."""

@@ -10,7 +10,7 @@ import numpy as np
 from vaecodec.container import LEVEL_UNIT
 from vaecodec.entropy import TableSet
 from vaecodec.exact import ScaleNetwork
-from vaecodec.weights import Weights, default_weights_path, load_weights
+from vaecodec.weights import Weights, default_weights_path, find_weights, load_weights
 
 
 class Transforms(Protocol):
@@ -88,12 +88,15 @@ class Model:
         return np.broadcast_to(anchor * cz + np.arange(cz), (rows, columns, cz))
 
 
-def load_model(path: Path | str | None = None, device: str = "auto") -> Model:
-    """Load a weight file (None: the one shipped with the package) onto a device.
+def load_model(path: Path | str | None = None, device: str = "auto", model_id: bytes | None = None) -> Model:
+    """Load a weight file onto a device (auto, cpu, cuda or mps).
 
-    `device`: auto, cpu, cuda or mps. Raises ModelError.
+    `path` None: the model named `model_id`, wherever it is found; without a name, the one that ships.
+    Raises ModelError.
     """
-    weights = load_weights(Path(path) if path is not None else default_weights_path())
+    if path is None:
+        path = default_weights_path() if model_id is None else find_weights(model_id)
+    weights = load_weights(Path(path))
     from vaecodec.torch_transforms import TorchTransforms  # torch takes two seconds to import
 
     return Model(weights, TorchTransforms(weights, device))

@@ -6,7 +6,7 @@ Both directions hold the pixels of the picture and the latents of a few rows of 
 import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import numpy as np
@@ -16,7 +16,6 @@ from vaecodec.container import (
     ALPHA_TYPE,
     MAX_PIXELS,
     PREVIEW_TYPE,
-    SLICE_TYPE,
     Chunk,
     Header,
     pack_chunks,
@@ -25,6 +24,7 @@ from vaecodec.container import (
     read_chunks,
     read_header,
 )
+from vaecodec.encryption import seal_chunks
 from vaecodec.errors import FormatError, ModelError, UsageError
 from vaecodec.latents import decode_slice, encode_slice
 from vaecodec.model import Model
@@ -40,10 +40,13 @@ PREVIEW_MAX_LEVEL = 512
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """`level`: 0..LEVEL_MAX; `alpha_level`: level of lossy transparency, None for lossless."""
+    """`level`: 0..LEVEL_MAX; `alpha_level`: level of lossy transparency, None for lossless;
+    `passphrase`: encrypt with it.
+    """
 
     level: int
     alpha_level: int | None = None
+    passphrase: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class DecodeOptions:
     region: Region | None = None
     scale: int = 1
     salvage: bool = False
+    passphrase: bytes | None = field(default=None, repr=False)
 
 
 def encode_picture(picture: Picture, model: Model, options: EncodeOptions) -> bytes:
@@ -67,7 +71,7 @@ class PictureEncoder:
     """Encodes one picture at any level; what does not depend on the level is done once."""
 
     def __init__(self, picture: Picture, model: Model, options: EncodeOptions):
-        self._model, self._mode = model, picture.mode
+        self._model, self._mode, self._passphrase = model, picture.mode, options.passphrase
         self._chunks = [pack_metadata(kind, content) for kind, content in picture.metadata.items()]
         self._samples = picture.pixels
         if picture.alpha is not None:
@@ -93,8 +97,11 @@ class PictureEncoder:
 
         height, width = samples.shape[:2]
         slices = _in_parallel(encode_one, list(self._grid), model)
-        header = Header(width, height, self._mode, level, model.model_id)
-        return pack_header(header) + pack_chunks([*self._chunks, *slices])
+        header = pack_header(Header(width, height, self._mode, level, model.model_id))
+        chunks = [*self._chunks, *slices]
+        if self._passphrase is not None:
+            chunks = seal_chunks(chunks, self._passphrase, header)
+        return header + pack_chunks(chunks)
 
 
 def decode_picture(file: BinaryIO | bytes, model: Model, options: DecodeOptions | None = None) -> Picture:
@@ -117,7 +124,7 @@ def decode_picture(file: BinaryIO | bytes, model: Model, options: DecodeOptions 
     shown = [number for number, windows in enumerate(grid) if region.touches(*windows)]
     target = _Target(header, region, options.scale)
     needed = sorted({n for number in shown for n in grid.neighbourhood(number)})
-    source = (SalvagedSliceSource if options.salvage else SliceSource)(file, header, needed)
+    source = (SalvagedSliceSource if options.salvage else SliceSource)(file, header, needed, options.passphrase)
     for store, numbers in _decode_bands(source, header, model, grid, shown, needed):
 
         def synthesise_one(number: int) -> None:
@@ -134,7 +141,9 @@ def decode_picture(file: BinaryIO | bytes, model: Model, options: DecodeOptions 
     return Picture(target.samples, alpha, source.metadata, tuple(notes))
 
 
-def verify_file(file: BinaryIO, model: Model, max_pixels: int = MAX_PIXELS) -> None:
+def verify_file(
+    file: BinaryIO, model: Model, max_pixels: int = MAX_PIXELS, passphrase: bytes | None = None
+) -> None:
     """Check all of a file but its pixels: structure, checksums of the bytes and of every symbol.
 
     Raises FormatError, and ModelError where another model made the file.
@@ -143,7 +152,7 @@ def verify_file(file: BinaryIO, model: Model, max_pixels: int = MAX_PIXELS) -> N
     check_model(header, model)
     grid = SliceGrid(header.height, header.width, model.halo)
     numbers = list(range(len(grid)))
-    source = SliceSource(file, header, numbers)
+    source = SliceSource(file, header, numbers, passphrase)
     for row in range(0, len(grid), grid.columns):
         chunks = source.take(numbers[row : row + grid.columns])
         list(_in_parallel(lambda pair: _decode_one(pair, header, model, grid), chunks, model))
@@ -151,20 +160,21 @@ def verify_file(file: BinaryIO, model: Model, max_pixels: int = MAX_PIXELS) -> N
     _read_alpha(source, header, model)
 
 
-def decode_preview(file: BinaryIO, model: Model, max_pixels: int = MAX_PIXELS) -> Picture:
+def decode_preview(
+    file: BinaryIO, model: Model, max_pixels: int = MAX_PIXELS, passphrase: bytes | None = None
+) -> Picture:
     """A small picture of what a file holds: the one stored in a large file, else the picture scaled."""
     start = file.tell()
     header = read_header(file, max_pixels)
     check_model(header, model)
-    for _, chunk in read_chunks(file, header):
-        if chunk.type == PREVIEW_TYPE:
-            return decode_picture(chunk.payload, model, DecodeOptions(PREVIEW_SIDE**2))
-        if chunk.type == SLICE_TYPE:
-            break
+    source = SliceSource(file, header, [0], passphrase)
+    source.take([0])
+    if source.preview is not None:
+        return decode_picture(source.preview, model, DecodeOptions(PREVIEW_SIDE**2))
     file.seek(start)
     side = max(header.width, header.height)
     scale = next(scale for scale in (8, 4, 2, 1) if scale == 1 or side >= PREVIEW_SIDE * scale)
-    return decode_picture(file, model, DecodeOptions(max_pixels, scale=scale))
+    return decode_picture(file, model, DecodeOptions(max_pixels, scale=scale, passphrase=passphrase))
 
 
 def check_model(header: Header, model: Model) -> None:

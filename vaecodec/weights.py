@@ -11,6 +11,7 @@ Metadata: "vaecodec": JSON with "format", "config" (sizes of the network) and "c
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -65,6 +66,31 @@ def default_weights_path() -> Path:
     return Path(str(resources.files("vaecodec.models") / DEFAULT_NAME))
 
 
+def find_weights(model_id: bytes) -> Path:
+    """The weight file of a model: among those that ship and those that VAECODEC_MODELS lists.
+
+    VAECODEC_MODELS holds files and folders, separated as in PATH. Raises ModelError.
+    """
+    places = [default_weights_path().parent]
+    places += [Path(place) for place in os.environ.get("VAECODEC_MODELS", "").split(os.pathsep) if place]
+    for place in places:
+        for path in sorted(place.glob("*.safetensors")) if place.is_dir() else [place]:
+            try:
+                if path.stat().st_size <= MAX_FILE_BYTES and identity(path.read_bytes()) == model_id:
+                    return path
+            except OSError:
+                continue
+    raise ModelError(
+        f"was made with model {model_id.hex()}, which is not here; name its file with --model, or list its"
+        " folder in VAECODEC_MODELS"
+    )
+
+
+def identity(data: bytes) -> bytes:
+    """The name of a model in the files it makes: the first bytes of the SHA-256 of its weight file."""
+    return hashlib.sha256(data).digest()[:MODEL_ID_BYTES]
+
+
 def load_weights(path: Path) -> Weights:
     """Read and check a weight file. Raises ModelError; nothing in the file is ever executed."""
     try:
@@ -106,7 +132,7 @@ def _unpack(data: bytes) -> Weights:
         scale_parameters={name[6:]: t for name, t in tensors.items() if name.startswith("scale.")},
         y_tables=y_tables,
         z_tables=z_tables,
-        model_id=hashlib.sha256(data).digest()[:MODEL_ID_BYTES],
+        model_id=identity(data),
     )
 
 

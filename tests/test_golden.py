@@ -1,0 +1,56 @@
+"""Files made long ago: they decode to the stored symbols and pixels for ever (scripts/make_golden.py)."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vaecodec.model import load_model
+
+GOLDEN = Path(__file__).parent / "golden"
+SYMBOLS = json.loads((GOLDEN / "symbols.json").read_text())
+
+sys.path.insert(0, str(GOLDEN.parent.parent / "scripts"))
+from make_golden import decode_and_record  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model(GOLDEN / "model.safetensors", "cpu")
+
+
+@pytest.mark.parametrize("name", sorted(SYMBOLS))
+def test_decodes_as_it_always_did(model, name: str):
+    symbols, picture = decode_and_record((GOLDEN / f"{name}.vae").read_bytes(), model, name)
+    assert symbols == SYMBOLS[name]
+    expected = np.load(GOLDEN / "pixels.npz")[name]
+    assert picture.pixels.dtype == expected.dtype
+    unit = 257 if expected.dtype == np.uint16 else 1
+    assert np.abs(picture.pixels.astype(int) - expected.astype(int)).max() <= unit
+
+
+def test_every_golden_file_is_tested():
+    assert {path.stem for path in GOLDEN.glob("*.vae")} == set(SYMBOLS)
+
+
+def test_one_unit_in_one_weight_of_the_exact_network_is_an_error_not_a_picture(model):
+    """What a machine that computed the tables differently would meet."""
+    from vaecodec.errors import FormatError
+    from vaecodec.pipeline import decode_picture
+
+    data = (GOLDEN / "high.vae").read_bytes()
+    weights = model.scale_network._weights["out"]
+    place = np.unravel_index(np.abs(weights).argmax(), weights.shape)
+    noticed = 0
+    for step in (1, 16, 256):
+        weights[place] += step
+        try:
+            decode_picture(data, model)
+        except FormatError:
+            noticed += 1
+        finally:
+            weights[place] -= step
+    assert noticed >= 1
+    decode_picture(data, model)
