@@ -15,7 +15,6 @@ from vaecodec.cli_options import (
     MODEL,
     OUTPUT,
     PASSPHRASE_FILE,
-    level_of_quality,
     naming,
     open_input,
     passphrase_for,
@@ -121,7 +120,7 @@ def encode(
     picture = picture.without_metadata(METADATA_KINDS if "all" in strip else strip)
 
     from vaecodec.model import load_model
-    from vaecodec.pipeline import EncodeOptions, encode_picture
+    from vaecodec.pipeline import EncodeOptions, encode_picture, level_of_quality
 
     alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)
     options = EncodeOptions(level_of_quality(quality), alpha_level, passphrase)

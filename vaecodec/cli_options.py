@@ -60,13 +60,8 @@ def passphrase_for(source: BinaryIO, file: Path | None) -> bytes | None:
     return read_passphrase(file, ask=True) if is_encrypted(source) else None
 
 
-def level_of_quality(quality: float) -> int:
-    """A file's level (0..LEVEL_MAX) of a quality in 0..100."""
-    return round(quality / 100 * LEVEL_MAX)
-
-
 def quality_of_level(level: int) -> float:
-    """Inverse of `level_of_quality`."""
+    """The quality 0..100 of a file's level."""
     return 100 * level / LEVEL_MAX
 
 

@@ -101,16 +101,21 @@ def _from_image(image: Image.Image, file: BinaryIO, max_pixels: int, page: int |
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         picture = Picture(*_read_16_bit_png(file), _metadata(image, _exif(image)), tuple(notes))
         return _upright(picture, orientation)
+    return picture_from_image(image, tuple(notes))
+
+
+def picture_from_image(image: Image.Image, notes: tuple[str, ...] = ()) -> Picture:
+    """A PIL image of any mode, turned upright, as a picture. Raises PictureError."""
     exif = _exif(image)
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         image = ImageOps.exif_transpose(image)
     metadata = _metadata(image, exif)
     pixels, alpha, converted = _samples(image, metadata.get("icc"))
     if converted:
-        notes.append(converted)
-        if "profile" in converted:
-            del metadata["icc"]
-    return Picture(pixels, alpha, metadata, tuple(notes))
+        notes = (*notes, converted)
+        if "sRGB" in converted:  # the profile described the colours before
+            metadata.pop("icc", None)
+    return Picture(pixels, alpha, metadata, notes)
 
 
 def _samples(image: Image.Image, icc: bytes | None) -> tuple[np.ndarray, np.ndarray | None, str]:

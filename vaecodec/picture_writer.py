@@ -61,6 +61,20 @@ def write_picture(picture: Picture, file: BinaryIO, suffix: str) -> tuple[str, .
     return tuple(notes)
 
 
+def pillow_image(picture: Picture) -> Image.Image:
+    """A PIL image of mode L, RGB, LA, RGBA or I;16, with EXIF, ICC and XMP in its info.
+
+    What Pillow has no mode for (16-bit colour, 16 bits with transparency) is reduced to 8 bits.
+    """
+    if picture.mode == "RGB16" or (picture.mode == "grey16" and picture.alpha is not None):
+        picture = replace(picture, pixels=np.rint(picture.pixels / 257.0).astype(np.uint8))
+    samples = picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
+    image = Image.fromarray(samples)
+    names = {"exif": "exif", "icc": "icc_profile", "xmp": "xmp"}
+    image.info.update({names[kind]: content for kind, content in picture.metadata.items()})
+    return image
+
+
 def _metadata_options(metadata: dict[str, bytes], name: str) -> dict[str, object]:
     """What Pillow's writer of a format wants to be given for `metadata`."""
     options: dict[str, object] = {}

@@ -1,0 +1,175 @@
+"""vaecodec from Python: pictures to bytes and back, with a model that stays loaded.
+
+    import vaecodec
+
+    data = vaecodec.encode(image, quality=60)   # a PIL image or an array
+    image = vaecodec.decode(data)               # a PIL image with EXIF, ICC and XMP in .info
+
+    codec = vaecodec.Codec(device="cuda")       # the same with a device or a model of one's own
+    data = codec.encode(array, target_size=50_000)
+"""
+
+import io
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vaecodec.container import LEVEL_MAX, MAX_PIXELS, describe, read_header
+from vaecodec.errors import PictureError, UsageError
+from vaecodec.files import write_whole
+from vaecodec.model import Model, load_model
+from vaecodec.picture import Picture
+from vaecodec.picture_reader import picture_from_image, read_picture
+from vaecodec.picture_writer import check_suffix, pillow_image, write_picture
+from vaecodec.pipeline import DecodeOptions, EncodeOptions, decode_picture, encode_picture, level_of_quality
+from vaecodec.targets import encode_to_target
+from vaecodec.tiling import Region
+
+DEFAULT_QUALITY = 60.0
+
+
+class Codec:
+    """A loaded model, used for any number of pictures, from several threads if wanted.
+
+    `model`: path of a weight file, None for the one that ships (and, in decoding, for whichever model
+    a file names); `device`: auto, cpu, cuda or mps. Raises ModelError and UsageError.
+    """
+
+    def __init__(self, model: Path | str | None = None, device: str = "auto"):
+        self._device, self._fixed = device, model is not None
+        self._encoding_model = load_model(model, device)
+        self._models = {self._encoding_model.model_id: self._encoding_model}
+        self._lock = threading.Lock()
+
+    def encode(
+        self,
+        image: Image.Image | np.ndarray | Picture,
+        quality: float = DEFAULT_QUALITY,
+        *,
+        alpha_quality: float | None = None,
+        target_size: float | None = None,
+        target_psnr: float | None = None,
+        passphrase: str | bytes | None = None,
+    ) -> bytes:
+        """The bytes of a .vae file.
+
+        `image`: a PIL image of any mode, or an array uint8 or uint16 of shape `[H, W]` (grey),
+        `[H, W, 3]` (RGB) or `[H, W, 4]` (RGBA, uint8); `quality`: 0 to 100; `target_size` in bytes
+        or `target_psnr` in dB in place of a quality. Raises PictureError and UsageError.
+        """
+        picture = _as_picture(image)
+        alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)
+        options = EncodeOptions(level_of_quality(quality), alpha_level, _as_bytes(passphrase))
+        targets = {k: v for k, v in (("size", target_size), ("psnr", target_psnr)) if v is not None}
+        if len(targets) > 1:
+            raise UsageError("give one target only")
+        for kind, value in targets.items():
+            return encode_to_target(picture, self._encoding_model, options, kind, value)[0].data
+        return encode_picture(picture, self._encoding_model, options)
+
+    def decode_picture(self, data: bytes, options: DecodeOptions | None = None) -> Picture:
+        """The picture of a .vae file as arrays. Raises FormatError and ModelError."""
+        options = options or DecodeOptions()
+        header = read_header(io.BytesIO(data), options.max_pixels)
+        return decode_picture(data, self._model_of(header.model_id), options)
+
+    def decode(
+        self,
+        data: bytes,
+        *,
+        region: tuple[int, int, int, int] | None = None,
+        scale: int = 1,
+        max_pixels: int = MAX_PIXELS,
+        passphrase: str | bytes | None = None,
+    ) -> Image.Image:
+        """The PIL image of a .vae file; `region`: left, top, width, height in pixels; `scale`: 1, 2, 4 or 8.
+
+        Mode RGB, L, RGBA or LA; 16-bit grey as I;16, 16-bit colour reduced to 8 bits (`decode_picture`
+        keeps them). EXIF, ICC profile and XMP are in `.info`.
+        """
+        part = None if region is None else Region(*region)
+        options = DecodeOptions(max_pixels, part, scale, passphrase=_as_bytes(passphrase))
+        return pillow_image(self.decode_picture(data, options))
+
+    def encode_file(self, source: Path | str, target: Path | str, overwrite: bool = False, **options: Any) -> int:
+        """Encode a picture file to a .vae file, with the options of `encode`; returns its bytes."""
+        data = self.encode(read_picture(Path(source), MAX_PIXELS), **options)
+        return write_whole(Path(target), lambda file: file.write(data), overwrite)
+
+    def decode_file(self, source: Path | str, target: Path | str, overwrite: bool = False) -> int:
+        """Decode a .vae file to a picture file of the type of its suffix; returns its bytes."""
+        target = Path(target)
+        check_suffix(target.suffix)
+        picture = self.decode_picture(Path(source).read_bytes())
+        return write_whole(target, lambda file: write_picture(picture, file, target.suffix), overwrite)
+
+    def _model_of(self, model_id: bytes) -> Model:
+        if self._fixed or model_id in self._models:
+            return self._models.get(model_id, self._encoding_model)
+        with self._lock:
+            if model_id not in self._models:
+                self._models[model_id] = load_model(None, self._device, model_id)
+            return self._models[model_id]
+
+
+def info(source: Path | str | bytes) -> dict[str, Any]:
+    """What a .vae file says of itself, after checking its checksums; see `vaecodec info --json`."""
+    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    facts = describe(io.BytesIO(data))
+    return {**facts, "quality": round(100 * facts.pop("level") / LEVEL_MAX, 2)}
+
+
+_default: Codec | None = None
+_default_lock = threading.Lock()
+
+
+def default_codec() -> Codec:
+    """The codec behind `encode` and `decode`, loaded when first used."""
+    global _default
+    with _default_lock:
+        if _default is None:
+            _default = Codec()
+        return _default
+
+
+def encode(image: Image.Image | np.ndarray | Picture, quality: float = DEFAULT_QUALITY, **options: Any) -> bytes:
+    """The bytes of a .vae file of a picture; see `Codec.encode`."""
+    return default_codec().encode(image, quality, **options)
+
+
+def decode(data: bytes, **options: Any) -> Image.Image:
+    """The PIL image of a .vae file; see `Codec.decode`."""
+    return default_codec().decode(data, **options)
+
+
+def encode_file(source: Path | str, target: Path | str, overwrite: bool = False, **options: Any) -> int:
+    """Encode a picture file; see `Codec.encode_file`."""
+    return default_codec().encode_file(source, target, overwrite, **options)
+
+
+def decode_file(source: Path | str, target: Path | str, overwrite: bool = False) -> int:
+    """Decode to a picture file; see `Codec.decode_file`."""
+    return default_codec().decode_file(source, target, overwrite)
+
+
+def _as_picture(image: Image.Image | np.ndarray | Picture) -> Picture:
+    if isinstance(image, Picture):
+        return image
+    if isinstance(image, Image.Image):
+        return picture_from_image(image)
+    array = np.asarray(image)
+    planes = array.shape[2] if array.ndim == 3 else 1
+    if array.dtype not in (np.uint8, np.uint16) or array.ndim not in (2, 3) or planes not in (1, 3, 4) or 0 in array.shape:
+        raise PictureError(f"array {array.dtype} of shape {array.shape} is not uint8 or uint16 [H, W] or [H, W, 1, 3 or 4]")
+    if planes == 4:
+        if array.dtype != np.uint8:
+            raise PictureError("arrays with transparency must be uint8")
+        return Picture(np.ascontiguousarray(array[:, :, :3]), np.ascontiguousarray(array[:, :, 3]))
+    return Picture(array.reshape(array.shape[:2]) if planes == 1 else array)
+
+
+def _as_bytes(passphrase: str | bytes | None) -> bytes | None:
+    return passphrase.encode("utf-8") if isinstance(passphrase, str) else passphrase
