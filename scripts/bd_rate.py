@@ -25,9 +25,17 @@ from vaecodec.pipeline import EncodeOptions, decode_picture, encode_picture
 
 LEVELS = [round(LEVEL_MAX * step / 10) for step in range(11)]
 PEERS = {
-    "JPEG": ("JPEG", {"optimize": True, "subsampling": "4:2:0"}, [5, 10, 20, 30, 40, 50, 60, 70, 80, 87, 93, 97]),
+    "JPEG": (
+        "JPEG",
+        {"optimize": True, "subsampling": "4:2:0"},
+        [5, 10, 20, 30, 40, 50, 60, 70, 80, 87, 93, 97],
+    ),
     "WebP": ("WEBP", {"method": 6}, [1, 10, 25, 40, 55, 70, 80, 88, 94, 99]),
-    "AVIF": ("AVIF", {"subsampling": "4:4:4", "speed": 4}, [10, 22, 34, 45, 56, 66, 75, 83, 90, 95]),
+    "AVIF": (
+        "AVIF",
+        {"subsampling": "4:4:4", "speed": 4},
+        [10, 22, 34, 45, 56, 66, 75, 83, 90, 95],
+    ),
 }
 
 Point = tuple[float, float]  # bpp, PSNR in dB
@@ -62,7 +70,9 @@ def mean_curve(points: list[list[Point]]) -> list[Point]:
 @click.argument("folder", type=Path)
 @click.option("--model", type=Path, default=None)
 @click.option("--json", "json_path", type=Path, default=None, help="Write every point here.")
-@click.option("--peers", "peers_path", type=Path, default=None, help="Keep the other codecs' points here.")
+@click.option(
+    "--peers", "peers_path", type=Path, default=None, help="Keep the other codecs' points here."
+)
 @click.option("--every", default=1, show_default=True, help="Use every n-th picture only.")
 def main(
     folder: Path, model: Path | None, json_path: Path | None, peers_path: Path | None, every: int
@@ -92,7 +102,8 @@ def main(
             for i in range(len(pictures))
         ]
         click.echo(
-            f"BD-rate against {name}: {of_means:+.1f} % (mean curves), {np.mean(each):+.1f} % (mean over pictures)"
+            f"BD-rate against {name}: {of_means:+.1f} % (mean curves),"
+            f" {np.mean(each):+.1f} % (mean over pictures)"
         )
 
 

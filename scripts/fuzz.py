@@ -1,4 +1,5 @@
-"""Hostile files: mutates sound ones and checks that each is refused in one way or decodes to the same.
+"""Hostile files: mutates sound ones and checks that each is refused in one way or decodes to the
+same.
 
     python scripts/fuzz.py --info 1000000 --decode 20000 [--model PATH] [--seed N]
 
@@ -19,7 +20,15 @@ import click
 import numpy as np
 
 from vaecodec import container, latents
-from vaecodec.container import CHUNK_BYTES, HEADER_BYTES, Chunk, describe, pack_chunks, read_chunks, read_header
+from vaecodec.container import (
+    CHUNK_BYTES,
+    HEADER_BYTES,
+    Chunk,
+    describe,
+    pack_chunks,
+    read_chunks,
+    read_header,
+)
 from vaecodec.errors import VaecodecError
 from vaecodec.model import Model, load_model
 from vaecodec.picture import Picture
@@ -33,7 +42,9 @@ INTERESTING = [0, 1, 2, 255, 256, 2**15, 2**16 - 1, 2**16, 2**31 - 1, 2**31, 2**
 def sample_files(model: Model) -> list[bytes]:
     """Small files with every kind of content."""
     rng = np.random.default_rng(0)
-    ramp = (np.add.outer(np.arange(70), np.arange(90))[:, :, None] + np.array([0, 30, 60])).astype(np.uint8)
+    ramp = (np.add.outer(np.arange(70), np.arange(90))[:, :, None] + np.array([0, 30, 60])).astype(
+        np.uint8
+    )
     noise = rng.integers(0, 256, (33, 47, 3)).astype(np.uint8)
     alpha = (np.indices((70, 90)).sum(0) % 256).astype(np.uint8)
     metadata = {"exif": b"Exif\0\0II*\0\x08\0\0\0\0\0", "icc": bytes(128), "xmp": b"<x/>"}
@@ -45,7 +56,10 @@ def sample_files(model: Model) -> list[bytes]:
         (Picture(ramp, alpha), 500, 640),
         (Picture(np.repeat(ramp, 20, axis=0)[:1100]), 100, None),
     ]
-    return [encode_picture(p, model, EncodeOptions(level, alpha_level)) for p, level, alpha_level in pictures]
+    return [
+        encode_picture(p, model, EncodeOptions(level, alpha_level))
+        for p, level, alpha_level in pictures
+    ]
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
@@ -160,7 +174,7 @@ def run(name: str, count: int, files: list[bytes], attempt, seed: int) -> None:
             sys.exit(f"{name}: input {number} took {slowest:.1f} s")
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     click.echo(
-        f"{name}: {count} inputs, {refused} refused, {accepted} decoded to what they were made from,"
+        f"{name}: {count} inputs, {refused} refused, {accepted} decoded to what they came from,"
         f" slowest {slowest:.2f} s, peak memory {memory:.0f} MiB"
     )
 

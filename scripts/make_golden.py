@@ -47,7 +47,10 @@ def main() -> None:
         "between": (Picture(photo), EncodeOptions(700)),
         "grey": (Picture(photo[:, :, 0]), EncodeOptions(900)),
         "deep": (Picture(photo.astype(np.uint16) * 257), EncodeOptions(1100)),
-        "rich": (Picture(photo, alpha, {"exif": b"Exif\0\0..", "xmp": b"<x/>"}), EncodeOptions(600)),
+        "rich": (
+            Picture(photo, alpha, {"exif": b"Exif\0\0..", "xmp": b"<x/>"}),
+            EncodeOptions(600),
+        ),
         "soft": (Picture(photo, alpha), EncodeOptions(600, alpha_level=700)),
         "dot": (Picture(photo[:1, :1]), EncodeOptions(640)),
         "sealed": (Picture(photo), EncodeOptions(500, passphrase=b"golden")),

@@ -8,13 +8,15 @@ from PIL import Image
 
 
 def make_photo(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """A picture with a photograph's spectrum, edges and a little noise: uint8 `[height, width, 3]`."""
+    """A picture with a photograph's spectrum, edges and a little noise: uint8 `[height, width,
+    3]`."""
     rng = np.random.default_rng(seed)
     side = max(height, width, 32)
     frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(side), np.fft.fftfreq(side)))
     amplitude = 1 / np.maximum(frequency, 1 / side) ** 1.6
     luma, red, blue = (
-        np.fft.ifft2(amplitude * np.exp(2j * np.pi * rng.random((side, side)))).real for _ in range(3)
+        np.fft.ifft2(amplitude * np.exp(2j * np.pi * rng.random((side, side)))).real
+        for _ in range(3)
     )
     luma, red, blue = (a / a.std() for a in (luma, red, blue))
     rows, columns = np.mgrid[:side, :side]

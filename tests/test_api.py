@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import make_photo
 from PIL import Image
 
 import vaecodec
 import vaecodec.pillow_plugin
-from conftest import make_photo
 from vaecodec import api
 from vaecodec.errors import FormatError, PictureError, UsageError
 from vaecodec.metrics import psnr_db
@@ -25,7 +25,10 @@ def tiny_default(tiny_model_path: Path, monkeypatch: pytest.MonkeyPatch) -> vaec
     return codec
 
 
-@pytest.mark.parametrize("shape, mode", [((60, 80), "L"), ((60, 80, 1), "L"), ((60, 80, 3), "RGB"), ((60, 80, 4), "RGBA")])
+@pytest.mark.parametrize(
+    "shape, mode",
+    [((60, 80), "L"), ((60, 80, 1), "L"), ((60, 80, 3), "RGB"), ((60, 80, 4), "RGBA")],
+)
 def test_arrays(shape: tuple[int, ...], mode: str):
     array = np.dstack([PHOTO, np.tile(np.arange(80, dtype=np.uint8), (60, 1))])
     array = array[:, :, 0].reshape(shape) if mode == "L" else array[:, :, : shape[2]]
@@ -34,7 +37,9 @@ def test_arrays(shape: tuple[int, ...], mode: str):
     assert psnr_db(np.asarray(decoded).reshape(shape), array) > 28
 
 
-@pytest.mark.parametrize("array", [np.zeros((4, 4)), np.zeros((4, 4, 2), np.uint8), np.zeros((0, 4, 3), np.uint8)])
+@pytest.mark.parametrize(
+    "array", [np.zeros((4, 4)), np.zeros((4, 4, 2), np.uint8), np.zeros((0, 4, 3), np.uint8)]
+)
 def test_arrays_that_are_no_pictures(array: np.ndarray):
     with pytest.raises(PictureError, match=re.escape(str(array.shape))):
         vaecodec.encode(array)

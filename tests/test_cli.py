@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from conftest import make_photo
 from PIL import Image
 
-from conftest import make_photo
 from vaecodec.cli import main
 from vaecodec.metrics import psnr_db
 
@@ -41,7 +41,10 @@ def test_photo_to_file_and_back(run, photo_path: Path, tmp_path: Path):
     vae = photo_path.with_suffix(".vae")
     assert encoded.exit_code == 0
     size = vae.stat().st_size
-    assert encoded.stdout == f"{vae}: {size} bytes, {8 * size / (97 * 75):.3f} bpp, {97 * 75 * 3 / size:.1f}:1\n"
+    assert (
+        encoded.stdout
+        == f"{vae}: {size} bytes, {8 * size / (97 * 75):.3f} bpp, {97 * 75 * 3 / size:.1f}:1\n"
+    )
     back = tmp_path / "back.png"
     decoded = run("decode", vae, "-o", back)
     assert decoded.exit_code == 0
@@ -69,7 +72,9 @@ def test_quality_is_continuous_and_rises(run, photo_path: Path, tmp_path: Path):
 
 
 @pytest.mark.parametrize("size, most", [("1.4kB", 1400), ("1.2KiB", 1228.8), ("1000", 1000)])
-def test_target_size_is_met_and_never_exceeded(run, photo_path: Path, tmp_path: Path, size: str, most: int):
+def test_target_size_is_met_and_never_exceeded(
+    run, photo_path: Path, tmp_path: Path, size: str, most: int
+):
     result = run("encode", photo_path, "--target-size", size)
     assert result.exit_code == 0, result.output
     assert 0.985 * most <= (tmp_path / "photo.vae").stat().st_size <= most
@@ -88,24 +93,35 @@ def test_target_bpp_and_qualities(run, photo_path: Path, tmp_path: Path):
 
 
 def test_target_that_cannot_be_met(run, photo_path: Path, tmp_path: Path):
-    assert_fails(run("encode", photo_path, "--target-size", "100"), 1, "cannot be met", "--best-effort")
+    assert_fails(
+        run("encode", photo_path, "--target-size", "100"), 1, "cannot be met", "--best-effort"
+    )
     assert not (tmp_path / "photo.vae").exists()
     assert run("encode", photo_path, "--target-size", "100", "--best-effort").exit_code == 0
-    assert_fails(run("encode", photo_path, "-f", "--target-size", 9, "--target-bpp", 1), 2, "one target")
+    assert_fails(
+        run("encode", photo_path, "-f", "--target-size", 9, "--target-bpp", 1), 2, "one target"
+    )
 
 
 def test_info(run, photo_path: Path):
     run("encode", photo_path, "-q", 40)
     vae = photo_path.with_suffix(".vae")
     facts = json.loads(run("info", vae, "--json").stdout)
-    assert (facts["width"], facts["height"], facts["mode"], facts["quality"]) == (97, 75, "RGB", 40.0)
+    assert (facts["width"], facts["height"], facts["mode"], facts["quality"]) == (
+        97,
+        75,
+        "RGB",
+        40.0,
+    )
     assert facts["bytes"] == sum(facts["parts"].values()) == vae.stat().st_size
     text = run("info", vae).stdout
     assert "97x75 RGB, quality 40" in text and facts["model"] in text
 
 
 @pytest.mark.parametrize("size, expected", [((600, 300), (300, 150)), ((4500, 1100), (250, 62))])
-def test_preview(run, tmp_path: Path, tiny_model_path: Path, size: tuple[int, int], expected: tuple[int, int]):
+def test_preview(
+    run, tmp_path: Path, tiny_model_path: Path, size: tuple[int, int], expected: tuple[int, int]
+):
     """Of a small picture it is the scaled one, in a large file a small one is stored."""
     pixels = np.asarray(Image.fromarray(make_photo(256, 256, seed=8)).resize(size))
     Image.fromarray(pixels).save(tmp_path / "p.png")
@@ -117,7 +133,9 @@ def test_preview(run, tmp_path: Path, tiny_model_path: Path, size: tuple[int, in
     decoded = Image.open(small)
     assert decoded.size == expected
     assert psnr_db(np.asarray(decoded), np.asarray(Image.fromarray(pixels).resize(expected))) > 25
-    assert_fails(run("info", tmp_path / "p.vae", "--preview", small, "--model", tiny_model_path), 2, "-f")
+    assert_fails(
+        run("info", tmp_path / "p.vae", "--preview", small, "--model", tiny_model_path), 2, "-f"
+    )
 
 
 def test_info_of_a_model_prints_its_card(run, tiny_model_path: Path):
@@ -201,12 +219,16 @@ def test_verify(run, photo_path: Path, tmp_path: Path):
     result = run("verify", broken, vae, tmp_path / "none.vae")
     assert result.exit_code == 1 and result.stdout == f"{vae}: ok\n"
     assert f"{broken}: cut short" in result.stderr and "none.vae: no such file" in result.stderr
-    lines = [json.loads(line) for line in run("verify", "--quick", "--json", vae, broken).stdout.splitlines()]
+    lines = [
+        json.loads(line)
+        for line in run("verify", "--quick", "--json", vae, broken).stdout.splitlines()
+    ]
     assert [line["ok"] for line in lines] == [True, False]
 
 
 def test_salvage(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """A flipped bit costs its slice: grey there, the rest as it was; without the flag nothing is written."""
+    """A flipped bit costs its slice: grey there, the rest as it was; without the flag nothing is
+    written."""
     from vaecodec import container, tiling
 
     monkeypatch.setattr(tiling, "LATENT_SLICE", 8)
@@ -234,10 +256,14 @@ def test_file_of_another_model(run, photo_path: Path, tmp_path: Path, tiny_model
     from vaecodec.weights import load_weights, save_weights
 
     w = load_weights(other)
-    save_weights(other, w.config, {"name": "other"}, w.net, w.scale_parameters, w.y_tables, w.z_tables)
+    save_weights(
+        other, w.config, {"name": "other"}, w.net, w.scale_parameters, w.y_tables, w.z_tables
+    )
     vae = tmp_path / "photo.vae"
     back = tmp_path / "back.png"
-    assert_fails(run("decode", vae, "-o", back, "--model", other), 1, str(vae), w.model_id.hex(), "--model")
+    assert_fails(
+        run("decode", vae, "-o", back, "--model", other), 1, str(vae), w.model_id.hex(), "--model"
+    )
     assert not back.exists()
 
 
@@ -257,19 +283,24 @@ def test_bad_model(run, photo_path: Path, tmp_path: Path, content: bytes):
     model = tmp_path / "bad.safetensors"
     model.write_bytes(content)
     assert_fails(run("encode", photo_path, "--model", model), 1, str(model), "not a vaecodec model")
-    assert_fails(run("encode", photo_path, "--model", tmp_path / "none"), 1, "cannot read the model")
+    assert_fails(
+        run("encode", photo_path, "--model", tmp_path / "none"), 1, "cannot read the model"
+    )
     assert not (tmp_path / "photo.vae").exists()
 
 
 def test_unwritable_outputs(run, photo_path: Path, tmp_path: Path):
-    assert_fails(run("encode", photo_path, "-o", tmp_path / "none" / "x.vae"), 2, "no such directory")
+    assert_fails(
+        run("encode", photo_path, "-o", tmp_path / "none" / "x.vae"), 2, "no such directory"
+    )
     assert_fails(run("encode", photo_path, "-o", tmp_path), 2, "directory")
     run("encode", photo_path)
     assert_fails(run("decode", tmp_path / "photo.vae", "-o", tmp_path / "x.doc"), 2, ".doc", ".png")
 
 
 @pytest.mark.parametrize(
-    "arguments", [["encode"], ["encode", "x", "-q", "101"], ["nonsense"], ["decode", "x", "--device", "abacus"]]
+    "arguments",
+    [["encode"], ["encode", "x", "-q", "101"], ["nonsense"], ["decode", "x", "--device", "abacus"]],
 )
 def test_usage_errors_exit_2(run, arguments: list[str]):
     result = run(*arguments)
@@ -277,7 +308,9 @@ def test_usage_errors_exit_2(run, arguments: list[str]):
 
 
 def test_pixel_limit(run, photo_path: Path, tmp_path: Path):
-    assert_fails(run("encode", photo_path, "--max-pixels", 7000), 1, "97x75", "7000", "--max-pixels")
+    assert_fails(
+        run("encode", photo_path, "--max-pixels", 7000), 1, "97x75", "7000", "--max-pixels"
+    )
     run("encode", photo_path)
     vae = tmp_path / "photo.vae"
     assert_fails(run("decode", vae, "-f", "--max-pixels", 7000), 1, "97x75", "7000", "--max-pixels")

@@ -8,13 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from conftest import make_photo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from conftest import make_photo
 from vaecodec.cli import main
-from vaecodec.container import HEADER_BYTES, Chunk, Header, pack_chunks, pack_header, read_chunks, read_header
+from vaecodec.container import (
+    HEADER_BYTES,
+    Chunk,
+    Header,
+    pack_chunks,
+    pack_header,
+    read_chunks,
+    read_header,
+)
 from vaecodec.errors import PassphraseError, VaecodecError
 from vaecodec.model import Model
 from vaecodec.picture import Picture
@@ -63,15 +71,21 @@ def test_two_encryptions_share_nothing(tiny_model: Model, sealed: bytes):
         assert a.payload[18:30] != b.payload[18:30]
 
 
-@pytest.mark.parametrize("passphrase, message", [(b"wrong horse", "wrong passphrase"), (None, "is encrypted")])
-def test_without_the_passphrase_there_is_no_picture(tiny_model: Model, sealed: bytes, passphrase, message: str):
+@pytest.mark.parametrize(
+    "passphrase, message", [(b"wrong horse", "wrong passphrase"), (None, "is encrypted")]
+)
+def test_without_the_passphrase_there_is_no_picture(
+    tiny_model: Model, sealed: bytes, passphrase, message: str
+):
     with pytest.raises(PassphraseError, match=message):
         decode(sealed, tiny_model, passphrase)
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.data())
-def test_tampering_is_noticed_even_with_right_checksums(tiny_model: Model, sealed: bytes, data: st.DataObject):
+def test_tampering_is_noticed_even_with_right_checksums(
+    tiny_model: Model, sealed: bytes, data: st.DataObject
+):
     chunks = chunks_of(sealed)
     header = bytearray(sealed[:HEADER_BYTES])
     kind = data.draw(st.sampled_from(["bit", "drop", "swap", "header"]))
@@ -124,7 +138,10 @@ def test_command(tmp_path: Path, tiny_model_path: Path):
     wrong = run("decode", vae, "-o", back, model=tiny_model_path, secret="password")
     assert wrong.exit_code == 1 and "wrong passphrase" in wrong.stderr and not back.exists()
     # The same letters composed otherwise are the same passphrase.
-    assert run("decode", vae, "-o", back, model=tiny_model_path, secret="pa\u0308ssword").exit_code == 0
+    assert (
+        run("decode", vae, "-o", back, model=tiny_model_path, secret="pa\u0308ssword").exit_code
+        == 0
+    )
     assert run("verify", vae, model=tiny_model_path, secret="pässword").exit_code == 0
     assert run("verify", vae, "--quick", model=tiny_model_path).exit_code == 0
 

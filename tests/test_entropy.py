@@ -16,11 +16,15 @@ from vaecodec.tables import (
 )
 
 SCALES = [0.05, 0.3, 1.0, 5.0, 40.0]
-TABLES = [table_from_frequencies(*logistic_frequencies(scale, int(20 * scale) + 3)) for scale in SCALES]
+TABLES = [
+    table_from_frequencies(*logistic_frequencies(scale, int(20 * scale) + 3)) for scale in SCALES
+]
 TABLE_SET = TableSet(TABLES)
 
 symbols_with_tables = st.lists(
-    st.tuples(st.integers(-MAX_SYMBOL, MAX_SYMBOL) | st.integers(-3, 3), st.integers(0, len(SCALES) - 1)),
+    st.tuples(
+        st.integers(-MAX_SYMBOL, MAX_SYMBOL) | st.integers(-3, 3), st.integers(0, len(SCALES) - 1)
+    ),
     max_size=60,
 )
 

@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from vaecodec.exact import SCALE_COUNT, ScaleNetwork, integer_parameters
-from vaecodec.network import PRESETS
+from vaecodec.network import PRESETS, magnitude_code
 from vaecodec.network import ScaleNetwork as TrainedScaleNetwork
-from vaecodec.network import magnitude_code
 
 CONFIG = PRESETS["tiny"]
 CODES = (magnitude_code(torch.arange(256.0)) * 16).numpy()
@@ -23,14 +22,18 @@ def trained(seed: int = 0, spread: float = 0.2) -> TrainedScaleNetwork:
 
 
 def integers(network: TrainedScaleNetwork) -> dict[str, np.ndarray]:
-    return integer_parameters({name: p.detach().numpy() for name, p in network.named_parameters()}, CODES)
+    return integer_parameters(
+        {name: p.detach().numpy() for name, p in network.named_parameters()}, CODES
+    )
 
 
 def inputs(seed: int, rows: int = 3, columns: int = 2):
     rng = np.random.default_rng(seed)
     z = np.rint(rng.laplace(scale=20, size=(rows, columns, CONFIG.cz))).astype(np.int32)
     shape = (4 * rows, 4 * columns)
-    residuals = np.rint(rng.standard_cauchy((*shape, CONFIG.m)) * 3).clip(-1e6, 1e6).astype(np.int32)
+    residuals = (
+        np.rint(rng.standard_cauchy((*shape, CONFIG.m)) * 3).clip(-1e6, 1e6).astype(np.int32)
+    )
     known = rng.integers(0, 2, (*shape, 4)).astype(np.float32)
     return z, residuals, known
 
@@ -109,7 +112,9 @@ def test_training_sees_the_integers_that_are_shipped():
     level = 3
     t = torch.tensor([float(level)])
     with torch.no_grad():
-        as_tensor = [torch.from_numpy(a).permute(2, 0, 1)[None].float() for a in (z, residuals, known)]
+        as_tensor = [
+            torch.from_numpy(a).permute(2, 0, 1)[None].float() for a in (z, residuals, known)
+        ]
         context = torch.cat([magnitude_code(as_tensor[1]), as_tensor[2]], 1)
         index = network(network.prepare(as_tensor[0], t), context, t)[0].permute(1, 2, 0).numpy()
     expected = np.clip(np.floor(index + 0.5), 0, SCALE_COUNT - 1)

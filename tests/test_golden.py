@@ -1,4 +1,5 @@
-"""Files made long ago: they decode to the stored symbols and pixels for ever (scripts/make_golden.py)."""
+"""Files made long ago: they decode to the stored symbols and pixels for ever
+(scripts/make_golden.py)."""
 
 import json
 import sys

@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-
 from conftest import make_photo
 
 CONFIGURATIONS = {
@@ -56,7 +55,8 @@ if noise:
 if task == "encode":
     pixels = np.load(folder / "photo.npy")
     for level in (0, 768, 1280):
-        (folder / f"{name}.{level}.vae").write_bytes(encode_picture(Picture(pixels), model, EncodeOptions(level)))
+        (folder / f"{name}.{level}.vae").write_bytes(encode_picture(Picture(pixels), model,
+        EncodeOptions(level)))
 else:
     symbols = []
     walk = latents._walk_steps

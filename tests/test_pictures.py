@@ -8,9 +8,9 @@ import numpy as np
 import png
 import pytest
 from click.testing import CliRunner
+from conftest import make_photo
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
-from conftest import make_photo
 from vaecodec.cli import main
 from vaecodec.errors import PictureError, UsageError
 from vaecodec.metrics import psnr_db
@@ -56,7 +56,10 @@ def round_trip(tmp_path: Path, tiny_model_path: Path):
         source, vae, back = tmp_path / "in.img", tmp_path / "p.vae", tmp_path / f"out{suffix}"
         source.write_bytes(content)
         said = ""
-        for words in (["encode", source, "-o", vae, "-q", "100", *options], ["decode", vae, "-o", back]):
+        for words in (
+            ["encode", source, "-o", vae, "-q", "100", *options],
+            ["decode", vae, "-o", back],
+        ):
             words = [*map(str, words), "-f", "--model", str(tiny_model_path)]
             result = CliRunner().invoke(main, words)
             assert result.exit_code == 0, result.output
@@ -91,7 +94,9 @@ def test_modes(round_trip, mode: str, decoded_mode: str):
     image = Image.fromarray(PHOTO)
     if mode in ("I;16", "I", "F"):
         values = PHOTO[:, :, 1].astype(np.uint16) * 257
-        image = Image.fromarray(values.astype({"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode]))
+        image = Image.fromarray(
+            values.astype({"I;16": np.uint16, "I": np.int32, "F": np.float32}[mode])
+        )
     elif mode in ("RGBA", "LA"):
         image = Image.fromarray(np.dstack([PHOTO, ALPHA])).convert(mode)
     else:
@@ -113,7 +118,10 @@ def test_conversions_are_said(round_trip):
 def test_other_colour_spaces_go_through_their_profile_and_lose_it():
     srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
     image = ImageCms.profileToProfile(Image.fromarray(PHOTO), srgb, lab, outputMode="LAB")
-    for kept, note in ((True, "converted from LAB to sRGB through its profile"), (False, "converted from LAB to sRGB")):
+    for kept, note in (
+        (True, "converted from LAB to sRGB through its profile"),
+        (False, "converted from LAB to sRGB"),
+    ):
         if not kept:
             del image.info["icc_profile"]
         picture = picture_from_bytes(saved(image, "TIFF"))
@@ -136,13 +144,17 @@ def test_sixteen_bit_colour_png_both_ways(round_trip, alpha: bool):
     samples = PHOTO.astype(np.uint16) * 257 + 100
     planes = np.dstack([samples, ALPHA.astype(np.uint16) * 257]) if alpha else samples
     buffer = io.BytesIO()
-    png.Writer(80, 60, greyscale=False, alpha=alpha, bitdepth=16).write(buffer, planes.reshape(60, -1))
+    png.Writer(80, 60, greyscale=False, alpha=alpha, bitdepth=16).write(
+        buffer, planes.reshape(60, -1)
+    )
     picture = picture_from_bytes(buffer.getvalue())
     assert picture.mode == "RGB16"
     np.testing.assert_array_equal(picture.pixels, samples)
     round_trip(buffer.getvalue())
     written = io.BytesIO()
-    write_picture(Picture(samples, picture.alpha, {"icc": icc(), "exif": exif_with()}), written, ".png")
+    write_picture(
+        Picture(samples, picture.alpha, {"icc": icc(), "exif": exif_with()}), written, ".png"
+    )
     again = picture_from_bytes(written.getvalue())
     np.testing.assert_array_equal(again.pixels, samples)
     assert again.metadata["icc"] == icc() and "exif" in again.metadata
@@ -189,12 +201,16 @@ def test_hidden_pixels_cost_next_to_nothing(round_trip, tmp_path: Path):
 def test_wholly_transparent_and_wholly_opaque(round_trip):
     gone, _ = round_trip(saved(Image.fromarray(np.dstack([PHOTO, np.zeros_like(ALPHA)])), "PNG"))
     assert (np.asarray(gone)[:, :, 3] == 0).all()
-    opaque, _ = round_trip(saved(Image.fromarray(np.dstack([PHOTO, np.full_like(ALPHA, 255)])), "PNG"))
+    opaque, _ = round_trip(
+        saved(Image.fromarray(np.dstack([PHOTO, np.full_like(ALPHA, 255)])), "PNG")
+    )
     assert opaque.mode == "RGB"
 
 
 def test_jpeg_output_lays_transparency_on_white_and_says_so(round_trip):
-    decoded, said = round_trip(saved(Image.fromarray(np.dstack([PHOTO, ALPHA])), "PNG"), suffix=".jpg")
+    decoded, said = round_trip(
+        saved(Image.fromarray(np.dstack([PHOTO, ALPHA])), "PNG"), suffix=".jpg"
+    )
     assert decoded.mode == "RGB" and "white" in said
     assert np.asarray(decoded)[2, 2].min() > 240
 
@@ -224,7 +240,9 @@ def test_metadata_round_trip(round_trip, source: str, suffix: str):
     assert (xmp.encode() if isinstance(xmp, str) else xmp) == XMP
 
 
-@pytest.mark.parametrize("kind, key", [("exif", "exif"), ("icc", "icc_profile"), ("xmp", "xmp"), ("all", None)])
+@pytest.mark.parametrize(
+    "kind, key", [("exif", "exif"), ("icc", "icc_profile"), ("xmp", "xmp"), ("all", None)]
+)
 def test_strip(round_trip, kind: str, key: str | None):
     content = saved(Image.fromarray(PHOTO), "JPEG", exif=exif_with(), icc_profile=icc(), xmp=XMP)
     decoded, _ = round_trip(content, "--strip", kind, suffix=".jpg")
@@ -234,9 +252,14 @@ def test_strip(round_trip, kind: str, key: str | None):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_is_applied_once(round_trip, orientation: int):
-    """Viewers turn by the tag: whatever the tag says, the decoded picture shows upright without one."""
+    """Viewers turn by the tag: whatever the tag says, the decoded picture shows upright without
+    one."""
     upright = np.full((48, 64, 3), 90, np.uint8)
-    upright[:24, :32], upright[:24, 32:], upright[24:, :32] = (190, 90, 90), (90, 190, 90), (90, 90, 190)
+    upright[:24, :32], upright[:24, 32:], upright[24:, :32] = (
+        (190, 90, 90),
+        (90, 190, 90),
+        (90, 90, 190),
+    )
     turns = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,
@@ -291,7 +314,9 @@ def test_limit_is_checked_before_pixels_are_decoded():
 
 def test_postscript_is_never_run(tmp_path: Path):
     path = tmp_path / "a.eps"
-    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
+    path.write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+    )
     with pytest.raises(PictureError, match="not a picture"):
         read_picture(path, LIMIT)
 

@@ -4,31 +4,36 @@ import io
 
 import numpy as np
 import pytest
+from conftest import make_photo
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import make_photo
 from vaecodec import container, latents, tiling
 from vaecodec.container import LEVEL_MAX, Header, pack_header, read_chunks, read_header
 from vaecodec.errors import CorruptSymbolsError, FormatError, ModelError, UsageError
-from vaecodec.picture import Picture
 from vaecodec.metrics import psnr_db
 from vaecodec.model import Model
+from vaecodec.picture import Picture
 from vaecodec.pipeline import DecodeOptions, EncodeOptions, decode_picture, encode_picture
 from vaecodec.tables import PRECISION
 from vaecodec.tiling import Region
 
+
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (16, 16), (17, 64), (75, 97), (1, 200), (200, 1)])
 def test_any_size_comes_back(tiny_model: Model, size: tuple[int, int]):
     pixels = make_photo(*size)
-    decoded = decode_picture(encode_picture(Picture(pixels), tiny_model, EncodeOptions(1000)), tiny_model).pixels
+    decoded = decode_picture(
+        encode_picture(Picture(pixels), tiny_model, EncodeOptions(1000)), tiny_model
+    ).pixels
     assert decoded.shape == pixels.shape and decoded.dtype == np.uint8
     assert psnr_db(pixels, decoded) > 25
 
 
 def test_grey_comes_back_grey(tiny_model: Model):
     grey = make_photo(70, 50)[:, :, 1]
-    decoded = decode_picture(encode_picture(Picture(grey), tiny_model, EncodeOptions(1000)), tiny_model)
+    decoded = decode_picture(
+        encode_picture(Picture(grey), tiny_model, EncodeOptions(1000)), tiny_model
+    )
     assert decoded.mode == "grey" and decoded.pixels.shape == grey.shape
     assert psnr_db(grey, decoded.pixels) > 28
 
@@ -46,7 +51,9 @@ def test_size_and_quality_rise_with_the_level(tiny_model: Model):
 
 def test_encoding_is_deterministic(tiny_model: Model):
     picture = Picture(make_photo(64, 80))
-    assert encode_picture(picture, tiny_model, EncodeOptions(600)) == encode_picture(picture, tiny_model, EncodeOptions(600))
+    assert encode_picture(picture, tiny_model, EncodeOptions(600)) == encode_picture(
+        picture, tiny_model, EncodeOptions(600)
+    )
 
 
 def test_file_is_as_long_as_the_symbols_cost(tiny_model: Model):
@@ -54,7 +61,10 @@ def test_file_is_as_long_as_the_symbols_cost(tiny_model: Model):
     symbols = latents.quantise_slice(tiny_model, y, 800)
     bits = 0.0
     coded = [(symbols.z.reshape(-1), tiny_model.z_indices(*symbols.z.shape[:2], 800).reshape(-1))]
-    for tables, calls in ((tiny_model.weights.z_tables, coded), (tiny_model.weights.y_tables, symbols.steps)):
+    for tables, calls in (
+        (tiny_model.weights.z_tables, coded),
+        (tiny_model.weights.y_tables, symbols.steps),
+    ):
         for values, indices in calls:
             for value, index in zip(values.tolist(), indices.tolist(), strict=True):
                 radius = (len(tables[index]) - 2) // 2
@@ -94,7 +104,9 @@ def test_a_smaller_halo_would_show(tiny_model: Model):
 
 def test_many_slices_round_trip(tiny_model: Model, monkeypatch: pytest.MonkeyPatch):
     pixels = make_photo(150, 200)
-    plain = decode_picture(encode_picture(Picture(pixels), tiny_model, EncodeOptions(1000)), tiny_model).pixels
+    plain = decode_picture(
+        encode_picture(Picture(pixels), tiny_model, EncodeOptions(1000)), tiny_model
+    ).pixels
     monkeypatch.setattr(tiling, "LATENT_SLICE", 4)
     monkeypatch.setattr(container, "SLICE", 64)
     data = encode_picture(Picture(pixels), tiny_model, EncodeOptions(1000))
@@ -121,7 +133,9 @@ def test_forged_symbols_are_noticed(tiny_model: Model):
     checksum, words = container.unpack_slice(chunk)
     forged = bytearray(words)
     forged[len(forged) // 2] ^= 1
-    tampered = pack_header(header) + container.pack_chunks([container.pack_slice(checksum, bytes(forged))])
+    tampered = pack_header(header) + container.pack_chunks(
+        [container.pack_slice(checksum, bytes(forged))]
+    )
     with pytest.raises(CorruptSymbolsError):
         decode_picture(tampered, tiny_model)
 
@@ -130,8 +144,6 @@ def test_pixel_limit_is_checked_before_anything_else(tiny_model: Model):
     data = encode_picture(Picture(make_photo(20, 20)), tiny_model, EncodeOptions(0))
     with pytest.raises(FormatError, match="over the limit of 399"):
         decode_picture(data, tiny_model, DecodeOptions(399))
-
-
 
 
 @pytest.fixture
@@ -148,7 +160,9 @@ def three_by_four(tiny_model: Model, small_slices) -> tuple[bytes, np.ndarray]:
     return data, decode_picture(data, tiny_model).pixels
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.data())
 def test_a_region_is_the_crop_of_the_whole(tiny_model: Model, three_by_four, data: st.DataObject):
     file, whole = three_by_four
@@ -192,7 +206,9 @@ def test_scaled_decoding_is_the_box_average(tiny_model: Model, three_by_four, sc
 def test_scaled_region(tiny_model: Model, three_by_four):
     file, _ = three_by_four
     small = decode_picture(file, tiny_model, DecodeOptions(scale=4)).pixels
-    part = decode_picture(file, tiny_model, DecodeOptions(scale=4, region=Region(8, 40, 203, 101))).pixels
+    part = decode_picture(
+        file, tiny_model, DecodeOptions(scale=4, region=Region(8, 40, 203, 101))
+    ).pixels
     np.testing.assert_array_equal(part, small[10:36, 2:53])
     with pytest.raises(UsageError, match="multiple"):
         decode_picture(file, tiny_model, DecodeOptions(scale=4, region=Region(9, 40, 20, 20)))
@@ -201,5 +217,7 @@ def test_scaled_region(tiny_model: Model, three_by_four):
 @pytest.mark.parametrize("size", [(1, 700), (700, 1)])
 def test_very_long_pictures(tiny_model: Model, small_slices, size: tuple[int, int]):
     pixels = make_photo(*size)
-    decoded = decode_picture(encode_picture(Picture(pixels), tiny_model, EncodeOptions(1000)), tiny_model)
+    decoded = decode_picture(
+        encode_picture(Picture(pixels), tiny_model, EncodeOptions(1000)), tiny_model
+    )
     assert decoded.pixels.shape == pixels.shape and psnr_db(pixels, decoded.pixels) > 25

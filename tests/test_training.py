@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from conftest import make_photo
 from PIL import Image
 
-from conftest import make_photo
 from vaecodec.cli import main
 from vaecodec.dataset import CropSampler, scan_folder, split_of
 from vaecodec.export import network_from_weights
@@ -23,7 +23,18 @@ from vaecodec.metrics import psnr_db
 from vaecodec.network import PRESETS, VAE
 from vaecodec.weights import load_weights
 
-FAST = ["--preset", "tiny", "--set", "batch=4", "--set", "crop=64", "--set", "late_batch=2", "--set", "late_crop=64"]
+FAST = [
+    "--preset",
+    "tiny",
+    "--set",
+    "batch=4",
+    "--set",
+    "crop=64",
+    "--set",
+    "late_batch=2",
+    "--set",
+    "late_crop=64",
+]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +47,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(make_photo(160, 200, seed=number)).save(place / f"p{number}.png")
     Image.fromarray(make_photo(160, 200, seed=20)).convert("L").save(folder / "grey.png")
     Image.fromarray(make_photo(160, 200, seed=21)).convert("CMYK").save(folder / "print.tif")
-    Image.fromarray(make_photo(160, 200, seed=22)[:, :, 0].astype(np.uint16) * 257).save(folder / "deep.png")
+    Image.fromarray(make_photo(160, 200, seed=22)[:, :, 0].astype(np.uint16) * 257).save(
+        folder / "deep.png"
+    )
     exif = Image.Exif()
     exif[274] = 6
     Image.fromarray(make_photo(160, 200, seed=23)).save(folder / "turned.jpg", exif=exif)
@@ -59,7 +72,9 @@ def test_from_folder_to_model_to_file(folder: Path, tmp_path: Path):
     listing = json.loads((run / "pictures.json").read_text())
     assert sum(map(len, listing["splits"].values())) == 14
     assert {name for name, _ in listing["skipped"]} == {"tiny.png", "broken.jpg", "notes.txt"}
-    assert {s["path"]: (s["width"], s["height"]) for s in listing["splits"]["train"]}.get("turned.jpg", (160, 200)) == (160, 200)
+    assert {s["path"]: (s["width"], s["height"]) for s in listing["splits"]["train"]}.get(
+        "turned.jpg", (160, 200)
+    ) == (160, 200)
     with (run / "validation.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["3"]
     photo = tmp_path / "photo.png"
@@ -67,7 +82,9 @@ def test_from_folder_to_model_to_file(folder: Path, tmp_path: Path):
     runner = CliRunner()
     assert runner.invoke(main, ["encode", str(photo), "--model", str(out)]).exit_code == 0
     back = tmp_path / "back.png"
-    decoded = runner.invoke(main, ["decode", str(tmp_path / "photo.vae"), "-o", str(back), "--model", str(out)])
+    decoded = runner.invoke(
+        main, ["decode", str(tmp_path / "photo.vae"), "-o", str(back), "--model", str(out)]
+    )
     assert decoded.exit_code == 0
     assert psnr_db(np.asarray(Image.open(photo)), np.asarray(Image.open(back))) > 22
 
@@ -79,7 +96,9 @@ def test_training_lowers_the_cost(folder: Path, tmp_path: Path):
         recipe = ["batch=8", "late_batch=8", "warmup_steps=5", "lr=0.0003", "ema=0.9"]
         changes = [word for change in recipe for word in ("--set", change)]
         assert train(folder, "-o", out, "--steps", steps, *FAST, *changes).exit_code == 0
-        figures.append(json.loads((tmp_path / f"{steps}.run" / "result.json").read_text())["validation"])
+        figures.append(
+            json.loads((tmp_path / f"{steps}.run" / "result.json").read_text())["validation"]
+        )
     assert figures[1] < figures[0] - 0.02
 
 
@@ -103,9 +122,14 @@ def test_interrupted_and_resumed_equals_uninterrupted(folder: Path, tmp_path: Pa
     words = [sys.executable, "-c", program, "train", *map(str, arguments), "-o", str(out)]
     stopped = subprocess.run(words, capture_output=True, text=True)
     assert stopped.returncode == 0, stopped.stderr
-    assert f"vaecodec train --resume {tmp_path / 'parts.run'}" in stopped.stderr and not out.exists()
+    assert (
+        f"vaecodec train --resume {tmp_path / 'parts.run'}" in stopped.stderr and not out.exists()
+    )
     assert train("--resume", tmp_path / "parts.run").exit_code == 0
-    whole, parts = (network_from_weights(load_weights(tmp_path / f"{n}.safetensors")) for n in ("whole", "parts"))
+    whole, parts = (
+        network_from_weights(load_weights(tmp_path / f"{n}.safetensors"))
+        for n in ("whole", "parts")
+    )
     for (name, a), b in zip(whole.named_parameters(), parts.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=2e-3, rtol=0.02, msg=name)
 
@@ -135,7 +159,9 @@ def test_killed_run_resumes_from_its_last_checkpoint(folder: Path, tmp_path: Pat
 
 def test_fine_tuning_starts_where_the_model_is(folder: Path, tmp_path: Path, tiny_model_path: Path):
     out = tmp_path / "f.safetensors"
-    result = train(folder, "--from", tiny_model_path, "-o", out, "--steps", 1, "--set", "lr=1e-7", *FAST[2:])
+    result = train(
+        folder, "--from", tiny_model_path, "-o", out, "--steps", 1, "--set", "lr=1e-7", *FAST[2:]
+    )
     assert result.exit_code == 0, result.output
     before, after = (network_from_weights(load_weights(p)) for p in (tiny_model_path, out))
     for a, b in zip(before.parameters(), after.parameters(), strict=True):
@@ -145,14 +171,43 @@ def test_fine_tuning_starts_where_the_model_is(folder: Path, tmp_path: Path, tin
 
 def test_two_processes_train_as_one(folder: Path, tmp_path: Path):
     """Same global batch, same curve, within noise: the crops differ, what is learned does not."""
-    common = [str(folder), "--steps", "40", "--json-log", *FAST, "--set", "batch=8", "--set", "warmup_steps=5"]
+    common = [
+        str(folder),
+        "--steps",
+        "40",
+        "--json-log",
+        *FAST,
+        "--set",
+        "batch=8",
+        "--set",
+        "warmup_steps=5",
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     last = []
     for prefix, name in (
         ([sys.executable, "-m", "vaecodec"], "one"),
-        ([sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "vaecodec"], "two"),
+        (
+            [
+                sys.executable,
+                "-m",
+                "torch.distributed.run",
+                "--nproc-per-node",
+                "2",
+                "-m",
+                "vaecodec",
+            ],
+            "two",
+        ),
     ):
-        words = [*prefix, "train", *common, "-o", str(tmp_path / f"{name}.safetensors"), "--device", "cpu"]
+        words = [
+            *prefix,
+            "train",
+            *common,
+            "-o",
+            str(tmp_path / f"{name}.safetensors"),
+            "--device",
+            "cpu",
+        ]
         done = subprocess.run(words, capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stderr
         lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -193,7 +248,9 @@ def test_splits_do_not_move_when_pictures_are_added(folder: Path):
 def test_crops_are_the_same_for_the_same_step(folder: Path):
     found, _ = scan_folder(folder, 64)
     for pool_bytes in (10**9, 250_000):  # all pictures at once, and two or three at a time
-        first, second = (CropSampler(folder, found, 7, pool_bytes, 3 * 4 * 64 * 64) for _ in range(2))
+        first, second = (
+            CropSampler(folder, found, 7, pool_bytes, 3 * 4 * 64 * 64) for _ in range(2)
+        )
         for step in (0, 1, 45, 90):
             crops = first.batch(step, 4, 64)
         np.testing.assert_array_equal(second.batch(90, 4, 64), crops)

@@ -1,7 +1,7 @@
 """Transparency: packed beside the picture, and made free where nothing can be seen.
 
-Payload of the chunk "Alph": one byte for the coder, then its data: 0 PNG, 1 lossless WebP, both of an
-8-bit grey picture of the same size; 2 a whole .vae file of mode grey (lossy).
+Payload of the chunk "Alph": one byte for the coder, then its data: 0 PNG, 1 lossless WebP, both of
+an 8-bit grey picture of the same size; 2 a whole .vae file of mode grey (lossy).
 """
 
 import io
@@ -20,7 +20,9 @@ def pack_lossless(alpha: np.ndarray) -> bytes:
     """The smaller of PNG and lossless WebP of `alpha` (uint8 `[H, W]`)."""
     candidates = [bytes([PNG]) + _save(alpha, "PNG", optimize=True)]
     if max(alpha.shape) <= _WEBP_MAX_SIDE:
-        candidates.append(bytes([WEBP]) + _save(alpha, "WEBP", lossless=True, quality=100, method=6))
+        candidates.append(
+            bytes([WEBP]) + _save(alpha, "WEBP", lossless=True, quality=100, method=6)
+        )
     return min(candidates, key=len)
 
 
@@ -30,9 +32,12 @@ def pack_lossy(vae_file: bytes) -> bytes:
 
 
 def unpack_lossless(payload: bytes, height: int, width: int) -> np.ndarray | None:
-    """Alpha uint8 `[height, width]`, or None where the payload holds a .vae file. Raises FormatError."""
+    """Alpha uint8 `[height, width]`, or None where the payload holds a .vae file. Raises
+    FormatError."""
     if not payload or payload[0] > VAE:
-        raise FormatError("its transparency is coded in a way unknown here; a newer vaecodec may read it")
+        raise FormatError(
+            "its transparency is coded in a way unknown here; a newer vaecodec may read it"
+        )
     if payload[0] == VAE:
         return None
     try:

@@ -1,12 +1,12 @@
 """vaecodec from Python: pictures to bytes and back, with a model that stays loaded.
 
-    import vaecodec
+import vaecodec
 
-    data = vaecodec.encode(image, quality=60)   # a PIL image or an array
-    image = vaecodec.decode(data)               # a PIL image with EXIF, ICC and XMP in .info
+data = vaecodec.encode(image, quality=60)   # a PIL image or an array
+image = vaecodec.decode(data)               # a PIL image with EXIF, ICC and XMP in .info
 
-    codec = vaecodec.Codec(device="cuda")       # the same with a device or a model of one's own
-    data = codec.encode(array, target_size=50_000)
+codec = vaecodec.Codec(device="cuda")       # the same with a device or a model of one's own
+data = codec.encode(array, target_size=50_000)
 """
 
 import io
@@ -24,7 +24,13 @@ from vaecodec.model import Model, load_model
 from vaecodec.picture import Picture
 from vaecodec.picture_reader import picture_from_image, read_picture
 from vaecodec.picture_writer import check_suffix, pillow_image, write_picture
-from vaecodec.pipeline import DecodeOptions, EncodeOptions, decode_picture, encode_picture, level_of_quality
+from vaecodec.pipeline import (
+    DecodeOptions,
+    EncodeOptions,
+    decode_picture,
+    encode_picture,
+    level_of_quality,
+)
 from vaecodec.targets import encode_to_target
 from vaecodec.tiling import Region
 
@@ -34,8 +40,8 @@ DEFAULT_QUALITY = 60.0
 class Codec:
     """A loaded model, used for any number of pictures, from several threads if wanted.
 
-    `model`: path of a weight file, None for the one that ships (and, in decoding, for whichever model
-    a file names); `device`: auto, cpu, cuda or mps. Raises ModelError and UsageError.
+    `model`: path of a weight file, None for the one that ships (and, in decoding, for whichever
+    model a file names); `device`: auto, cpu, cuda or mps. Raises ModelError and UsageError.
     """
 
     def __init__(self, model: Path | str | None = None, device: str = "auto"):
@@ -85,16 +91,19 @@ class Codec:
         max_pixels: int = MAX_PIXELS,
         passphrase: str | bytes | None = None,
     ) -> Image.Image:
-        """The PIL image of a .vae file; `region`: left, top, width, height in pixels; `scale`: 1, 2, 4 or 8.
+        """The PIL image of a .vae file; `region`: left, top, width, height in pixels; `scale`: 1,
+        2, 4 or 8.
 
-        Mode RGB, L, RGBA or LA; 16-bit grey as I;16, 16-bit colour reduced to 8 bits (`decode_picture`
-        keeps them). EXIF, ICC profile and XMP are in `.info`.
+        Mode RGB, L, RGBA or LA; 16-bit grey as I;16, 16-bit colour reduced to 8 bits
+        (`decode_picture` keeps them). EXIF, ICC profile and XMP are in `.info`.
         """
         part = None if region is None else Region(*region)
         options = DecodeOptions(max_pixels, part, scale, passphrase=_as_bytes(passphrase))
         return pillow_image(self.decode_picture(data, options))
 
-    def encode_file(self, source: Path | str, target: Path | str, overwrite: bool = False, **options: Any) -> int:
+    def encode_file(
+        self, source: Path | str, target: Path | str, overwrite: bool = False, **options: Any
+    ) -> int:
         """Encode a picture file to a .vae file, with the options of `encode`; returns its bytes."""
         data = self.encode(read_picture(Path(source), MAX_PIXELS), **options)
         return write_whole(Path(target), lambda file: file.write(data), overwrite)
@@ -104,7 +113,9 @@ class Codec:
         target = Path(target)
         check_suffix(target.suffix)
         picture = self.decode_picture(Path(source).read_bytes())
-        return write_whole(target, lambda file: write_picture(picture, file, target.suffix), overwrite)
+        return write_whole(
+            target, lambda file: write_picture(picture, file, target.suffix), overwrite
+        )
 
     def _model_of(self, model_id: bytes) -> Model:
         if self._fixed or model_id in self._models:
@@ -135,7 +146,9 @@ def default_codec() -> Codec:
         return _default
 
 
-def encode(image: Image.Image | np.ndarray | Picture, quality: float = DEFAULT_QUALITY, **options: Any) -> bytes:
+def encode(
+    image: Image.Image | np.ndarray | Picture, quality: float = DEFAULT_QUALITY, **options: Any
+) -> bytes:
     """The bytes of a .vae file of a picture; see `Codec.encode`."""
     return default_codec().encode(image, quality, **options)
 
@@ -145,7 +158,9 @@ def decode(data: bytes, **options: Any) -> Image.Image:
     return default_codec().decode(data, **options)
 
 
-def encode_file(source: Path | str, target: Path | str, overwrite: bool = False, **options: Any) -> int:
+def encode_file(
+    source: Path | str, target: Path | str, overwrite: bool = False, **options: Any
+) -> int:
     """Encode a picture file; see `Codec.encode_file`."""
     return default_codec().encode_file(source, target, overwrite, **options)
 
@@ -162,8 +177,16 @@ def _as_picture(image: Image.Image | np.ndarray | Picture) -> Picture:
         return picture_from_image(image)
     array = np.asarray(image)
     planes = array.shape[2] if array.ndim == 3 else 1
-    if array.dtype not in (np.uint8, np.uint16) or array.ndim not in (2, 3) or planes not in (1, 3, 4) or 0 in array.shape:
-        raise PictureError(f"array {array.dtype} of shape {array.shape} is not uint8 or uint16 [H, W] or [H, W, 1, 3 or 4]")
+    if (
+        array.dtype not in (np.uint8, np.uint16)
+        or array.ndim not in (2, 3)
+        or planes not in (1, 3, 4)
+        or 0 in array.shape
+    ):
+        raise PictureError(
+            f"array {array.dtype} of shape {array.shape} is not uint8 or uint16"
+            " [H, W] or [H, W, 1, 3 or 4]"
+        )
     if planes == 4:
         if array.dtype != np.uint8:
             raise PictureError("arrays with transparency must be uint8")

@@ -1,4 +1,5 @@
-"""The state of a training run on disk: tensors as safetensors, numbers as JSON, each replaced whole."""
+"""The state of a training run on disk: tensors as safetensors, numbers as JSON, each replaced
+whole."""
 
 import json
 import os
@@ -17,7 +18,11 @@ _TENSORS = "tensors.safetensors"
 
 
 def save_checkpoint(
-    folder: Path, network: nn.Module, ema: nn.Module, optimiser: torch.optim.Optimizer, state: dict[str, Any]
+    folder: Path,
+    network: nn.Module,
+    ema: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    state: dict[str, Any],
 ) -> None:
     """Write a checkpoint folder; a reader sees the old one or the new one, never a mixture."""
     tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
@@ -36,7 +41,9 @@ def save_checkpoint(
             os.rename(folder, old)
         os.rename(fresh, folder)
     except OSError as error:
-        raise VaecodecError(f"{folder}: cannot save the checkpoint: {error.strerror or error}") from None
+        raise VaecodecError(
+            f"{folder}: cannot save the checkpoint: {error.strerror or error}"
+        ) from None
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -48,7 +55,11 @@ def load_checkpoint(
     tensors = load_file(folder / _TENSORS)
 
     def part(prefix: str) -> dict[str, torch.Tensor]:
-        return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+        return {
+            name[len(prefix) :]: tensor
+            for name, tensor in tensors.items()
+            if name.startswith(prefix)
+        }
 
     network.load_state_dict(part("network."))
     ema.load_state_dict(part("ema."))

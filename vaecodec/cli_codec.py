@@ -37,7 +37,9 @@ class SizeType(click.ParamType):
     name = "SIZE"
     _UNITS = {"": 1, "b": 1, "kb": 1e3, "k": 1e3, "mb": 1e6, "m": 1e6, "kib": 2**10, "mib": 2**20}
 
-    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None) -> float:
+    def convert(
+        self, value: str, param: click.Parameter | None, context: click.Context | None
+    ) -> float:
         match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([a-zA-Z]*)", value)
         if match is None or match[2].lower() not in self._UNITS or float(match[1]) == 0:
             self.fail(f"{value!r} is not a size like 200kB or 1.5MiB", param, context)
@@ -55,10 +57,24 @@ class SizeType(click.ParamType):
     show_default=True,
     help="0 smallest to 100 best, continuous.",
 )
-@click.option("--target-size", type=SizeType(), default=None, help="As good as fits into this size: 200kB, 1.5MiB.")
-@click.option("--target-bpp", type=POSITIVE, default=None, help="As good as fits into so many bits per pixel.")
-@click.option("--target-psnr", type=POSITIVE, default=None, help="As small as reaches this PSNR in dB.")
-@click.option("--target-ms-ssim", type=click.FloatRange(0, 1), default=None, help="As small as reaches this MS-SSIM.")
+@click.option(
+    "--target-size",
+    type=SizeType(),
+    default=None,
+    help="As good as fits into this size: 200kB, 1.5MiB.",
+)
+@click.option(
+    "--target-bpp", type=POSITIVE, default=None, help="As good as fits into so many bits per pixel."
+)
+@click.option(
+    "--target-psnr", type=POSITIVE, default=None, help="As small as reaches this PSNR in dB."
+)
+@click.option(
+    "--target-ms-ssim",
+    type=click.FloatRange(0, 1),
+    default=None,
+    help="As small as reaches this MS-SSIM.",
+)
 @click.option("--best-effort", is_flag=True, help="Take the nearest where a target cannot be met.")
 @click.option(
     "--alpha-quality",
@@ -72,8 +88,17 @@ class SizeType(click.ParamType):
     type=click.Choice(["all", *METADATA_KINDS]),
     help="Leave out metadata of a kind; may be given several times.",
 )
-@click.option("--page", type=click.IntRange(min=1), default=None, help="Page or frame to take, counted from 1.")
-@click.option("--encrypt", is_flag=True, help="Encrypt with a passphrase: asked for, from a file or VAECODEC_PASSPHRASE.")
+@click.option(
+    "--page",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Page or frame to take, counted from 1.",
+)
+@click.option(
+    "--encrypt",
+    is_flag=True,
+    help="Encrypt with a passphrase: asked for, from a file or VAECODEC_PASSPHRASE.",
+)
 @PASSPHRASE_FILE
 @FORCE
 @MODEL
@@ -104,14 +129,21 @@ def encode(
 
     targets = {
         kind: value
-        for kind, value in (("size", target_size), ("bpp", target_bpp), ("psnr", target_psnr), ("ms-ssim", target_ms_ssim))
+        for kind, value in (
+            ("size", target_size),
+            ("bpp", target_bpp),
+            ("psnr", target_psnr),
+            ("ms-ssim", target_ms_ssim),
+        )
         if value is not None
     }
     if len(targets) > 1:
         raise UsageError("give one target only")
     passphrase = read_passphrase(passphrase_file, ask=True, confirm=True) if encrypt else None
     if encrypt and passphrase is None:
-        raise UsageError("--encrypt needs a passphrase: give --passphrase-file FILE or set VAECODEC_PASSPHRASE")
+        raise UsageError(
+            "--encrypt needs a passphrase: give --passphrase-file FILE or set VAECODEC_PASSPHRASE"
+        )
     target = output or source.with_suffix(".vae")
     check_writable(target, force)
     refuse_same(source, target)
@@ -164,7 +196,9 @@ class _RegionType(click.ParamType):
 @click.command(epilog=EPILOG)
 @INPUT
 @OUTPUT
-@click.option("--region", type=_RegionType(), default=None, help="Decode only this part, in pixels.")
+@click.option(
+    "--region", type=_RegionType(), default=None, help="Decode only this part, in pixels."
+)
 @click.option(
     "--scale",
     type=click.Choice(["1", "1/2", "1/4", "1/8"]),
@@ -172,7 +206,11 @@ class _RegionType(click.ParamType):
     show_default=True,
     help="Decode at a fraction of the size.",
 )
-@click.option("--salvage", is_flag=True, help="Decode what is left of a damaged file, grey where it is lost; exits 1.")
+@click.option(
+    "--salvage",
+    is_flag=True,
+    help="Decode what is left of a damaged file, grey where it is lost; exits 1.",
+)
 @PASSPHRASE_FILE
 @FORCE
 @MODEL
@@ -190,7 +228,8 @@ def decode(
     device: str,
     max_pixels: int,
 ) -> None:
-    """Decode the .vae file IN (to IN's name with .png by default; the format follows OUT's suffix)."""
+    """Decode the .vae file IN (to IN's name with .png by default; the format follows OUT's
+    suffix)."""
     from vaecodec.files import check_writable, write_whole
 
     target = output or source.with_suffix(".png")

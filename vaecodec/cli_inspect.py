@@ -65,13 +65,22 @@ def info(
             passphrase = passphrase_for(file, passphrase_file)
             model_id = bytes.fromhex(facts["model"])
             _write_preview(file, preview, force, model, device, max_pixels, passphrase, model_id)
-    facts = {"file": str(source), **facts, "quality": round(quality_of_level(facts.pop("level")), 2)}
+    facts = {
+        "file": str(source),
+        **facts,
+        "quality": round(quality_of_level(facts.pop("level")), 2),
+    }
     if as_json:
         click.echo(json.dumps(facts))
         return
     parts = ", ".join(f"{name} {size}" for name, size in facts["parts"].items())
-    click.echo(f"{source}: {facts['width']}x{facts['height']} {facts['mode']}, quality {facts['quality']:g}")
-    click.echo(f"  {facts['bytes']} bytes, {facts['bpp']:.4f} bpp ({parts}), {facts['slices']} slices")
+    click.echo(
+        f"{source}: {facts['width']}x{facts['height']} {facts['mode']},"
+        f" quality {facts['quality']:g}"
+    )
+    click.echo(
+        f"  {facts['bytes']} bytes, {facts['bpp']:.4f} bpp ({parts}), {facts['slices']} slices"
+    )
     click.echo(f"  model {facts['model']}" + (", encrypted" if facts["encrypted"] else ""))
 
 
@@ -144,7 +153,9 @@ def verify(
                     if name not in models:
                         models[name] = load_model(model, device, bytes.fromhex(name))
                     file.seek(0)
-                    verify_file(file, models[name], max_pixels, passphrase_for(file, passphrase_file))
+                    verify_file(
+                        file, models[name], max_pixels, passphrase_for(file, passphrase_file)
+                    )
         except VaecodecError as error:
             fault = str(error)
             failed = True

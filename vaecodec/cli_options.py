@@ -22,7 +22,9 @@ def to_path(text: str) -> Path:
 INPUT = click.argument("source", metavar="IN", type=to_path)
 OUTPUT = click.option("-o", "--output", metavar="OUT", type=to_path, help="File to write.")
 FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite an existing output.")
-MODEL = click.option("--model", metavar="PATH", type=to_path, help="Weight file instead of the default model.")
+MODEL = click.option(
+    "--model", metavar="PATH", type=to_path, help="Weight file instead of the default model."
+)
 DEVICE = click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda", "mps"]),
@@ -31,7 +33,11 @@ DEVICE = click.option(
     help="Where the network runs.",
 )
 LIMIT = click.option(
-    "--max-pixels", type=click.IntRange(min=1), default=MAX_PIXELS, show_default=True, help="Refuse larger pictures."
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=MAX_PIXELS,
+    show_default=True,
+    help="Refuse larger pictures.",
 )
 
 
@@ -41,7 +47,8 @@ PASSPHRASE_FILE = click.option(
 
 
 def read_passphrase(file: Path | None, ask: bool, confirm: bool = False) -> bytes | None:
-    """The passphrase from a file, the environment, or (with `ask`, on a terminal) a prompt; else None."""
+    """The passphrase from a file, the environment, or (with `ask`, on a terminal) a prompt; else
+    None."""
     text = os.environ.get("VAECODEC_PASSPHRASE")
     if file is not None:
         with open_input(file) as opened:

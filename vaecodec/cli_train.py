@@ -13,20 +13,61 @@ from vaecodec.errors import UsageError
 PRESET_NAMES = ("tiny", "small", "base", "large")
 
 
-@click.command(epilog="Exit codes: 0 done or interrupted and saved, 1 training failed, 2 wrong usage.")
+@click.command(
+    epilog="Exit codes: 0 done or interrupted and saved, 1 training failed, 2 wrong usage."
+)
 @click.argument("folder", type=Path, required=False)
-@click.option("-o", "--output", type=Path, help="Weight file to write (default: FOLDER's name.safetensors).")
-@click.option("--run", type=Path, help="Folder for checkpoints and records (default: OUTPUT's name.run).")
-@click.option("--resume", metavar="RUN", type=Path, help="Continue the training in this run folder.")
-@click.option("--preset", type=click.Choice(PRESET_NAMES), default="small", show_default=True, help="Size of the network.")
-@click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="Train for this long (default: 1).")
+@click.option(
+    "-o", "--output", type=Path, help="Weight file to write (default: FOLDER's name.safetensors)."
+)
+@click.option(
+    "--run", type=Path, help="Folder for checkpoints and records (default: OUTPUT's name.run)."
+)
+@click.option(
+    "--resume", metavar="RUN", type=Path, help="Continue the training in this run folder."
+)
+@click.option(
+    "--preset",
+    type=click.Choice(PRESET_NAMES),
+    default="small",
+    show_default=True,
+    help="Size of the network.",
+)
+@click.option(
+    "--hours", type=click.FloatRange(min=0, min_open=True), help="Train for this long (default: 1)."
+)
 @click.option("--steps", type=click.IntRange(min=1), help="Train for this many steps instead.")
-@click.option("--from", "start", metavar="WEIGHTS", type=Path, help="Fine-tune this model; 'default' is the shipped one.")
-@click.option("--metric", type=click.Choice(["mse", "ms-ssim"]), default="mse", show_default=True, help="What to preserve.")
+@click.option(
+    "--from",
+    "start",
+    metavar="WEIGHTS",
+    type=Path,
+    help="Fine-tune this model; 'default' is the shipped one.",
+)
+@click.option(
+    "--metric",
+    type=click.Choice(["mse", "ms-ssim"]),
+    default="mse",
+    show_default=True,
+    help="What to preserve.",
+)
 @click.option("--val", type=Path, help="Validate on this folder instead of a part of FOLDER.")
-@click.option("--denoise", type=click.FloatRange(0, 50), default=0.0, help="Train to remove noise of this deviation (of 255).")
-@click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help="Change a number of network or recipe.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
+@click.option(
+    "--denoise",
+    type=click.FloatRange(0, 50),
+    default=0.0,
+    help="Train to remove noise of this deviation (of 255).",
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change a number of network or recipe.",
+)
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--json-log", is_flag=True, help="Report as JSON, a line for each step.")
 def train(folder: Path | None, resume: Path | None, json_log: bool, **settings: object) -> None:
@@ -48,7 +89,10 @@ def train(folder: Path | None, resume: Path | None, json_log: bool, **settings: 
         return
     result = trainer.finish()
     if result:
-        say.line(f"{options.output}: validation {result['validation']:.4f}, test {result['test']:.4f} (mean log J)")
+        say.line(
+            f"{options.output}: validation {result['validation']:.4f},"
+            f" test {result['test']:.4f} (mean log J)"
+        )
 
 
 def _fresh(
@@ -68,7 +112,7 @@ def _fresh(
 ):
     from vaecodec.checkpoint import write_json
     from vaecodec.network import PRESETS, NetworkConfig
-    from vaecodec.training import Recipe, TrainOptions
+    from vaecodec.train_options import Recipe, TrainOptions
     from vaecodec.weights import default_weights_path, load_weights
 
     if hours is not None and steps is not None:
@@ -84,7 +128,9 @@ def _fresh(
     config, recipe = _apply(changes, config, Recipe(), frozen_network=start is not None)
     if os.environ.get("RANK", "0") == "0":
         if run.exists():
-            raise UsageError(f"{run}: exists; continue it with --resume {run}, or choose another with --run")
+            raise UsageError(
+                f"{run}: exists; continue it with --resume {run}, or choose another with --run"
+            )
         if output.exists():
             raise UsageError(f"{output}: exists; choose another with -o")
     options = TrainOptions(
@@ -109,7 +155,7 @@ def _fresh(
 
 
 def _resumed(run: Path):
-    from vaecodec.training import TrainOptions
+    from vaecodec.train_options import TrainOptions
 
     try:
         return TrainOptions.from_json(json.loads((run / "options.json").read_text()))
@@ -124,12 +170,16 @@ def _apply(changes: tuple[str, ...], config, recipe, frozen_network: bool):
     for change in changes:
         name, _, text = change.partition("=")
         if name not in names:
-            raise UsageError(f"--set {change}: no number of that name; there are {', '.join(sorted(names))}")
+            raise UsageError(
+                f"--set {change}: no number of that name; there are {', '.join(sorted(names))}"
+            )
         kind = type(getattr(names[name], name))
         try:
             value = kind(text)
         except ValueError:
-            raise UsageError(f"--set {change}: {text!r} is not a number of type {kind.__name__}") from None
+            raise UsageError(
+                f"--set {change}: {text!r} is not a number of type {kind.__name__}"
+            ) from None
         if value < 0 or (value == 0 and names[name] is config):
             raise UsageError(f"--set {change}: must be positive")
         updates[type(names[name])][name] = value
@@ -154,7 +204,10 @@ class _Reporter:
         counts = ", ".join(f"{len(found)} {split}" for split, found in trainer.sources.items())
         parameters = sum(p.numel() for p in trainer.network.parameters()) / 1e6
         kmac = cost_per_pixel(trainer.network.config) / 1e3
-        self.line(f"{counts} pictures; {parameters:.1f} million parameters, {kmac:.0f} thousand MAC per pixel")
+        self.line(
+            f"{counts} pictures; {parameters:.1f} million parameters,"
+            f" {kmac:.0f} thousand MAC per pixel"
+        )
 
     def progress(self, progress) -> None:
         if not self.active:
@@ -164,8 +217,11 @@ class _Reporter:
             return
         figure = "" if progress.figure is None else f", validation {progress.figure:.4f}"
         left = f"{progress.seconds_left / 60:.0f} min left"
-        speed = f"{progress.pixels_per_second / 1e6:.2f} Mpx/s, " if progress.pixels_per_second else ""
-        text = f"step {progress.step}, {100 * progress.share:.1f} %, {speed}cost {progress.cost:.4f}{figure}, {left}"
+        speed = (
+            f"{progress.pixels_per_second / 1e6:.2f} Mpx/s, " if progress.pixels_per_second else ""
+        )
+        text = f"step {progress.step}, {100 * progress.share:.1f} %, {speed}"
+        text += f"cost {progress.cost:.4f}{figure}, {left}"
         if self.terminal:
             click.echo(f"\r{text:<100}", err=True, nl=progress.validated)
         elif progress.validated:

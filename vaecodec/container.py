@@ -17,7 +17,8 @@ All integers are little-endian. The file is the header, then chunks up to the en
     offset  size  field
          0     4  type: four ASCII letters; a capital first letter means required to decode
          4     4  length of the payload in bytes
-         8     4  CRC-32 of: the number of slices before this chunk as four bytes, type, length, payload
+         8     4  CRC-32 of: the number of slices before this chunk as four bytes, then type, length
+                  and payload
         12     n  payload
 
 Because the checksum covers the number of slices before it, no slice can take another's place, and
@@ -39,8 +40,8 @@ that it does not know when it is optional and refuses it when it is required.
 
     payload of a slice
     offset  size  field
-         0     4  CRC-32 of the slice's symbols as little-endian 32-bit integers: z in the order row,
-                  column, channel, then each step's residuals as they are coded (see latents.py)
+         0     4  CRC-32 of the slice's symbols as little-endian 32-bit integers: z in the order
+                  row, column, channel, then each step's residuals as coded (see latents.py)
          4   4*k  the entropy coder's words (see entropy.py)
 """
 
@@ -71,7 +72,12 @@ CRYPT_TYPE = b"Cryp"
 PREVIEW_TYPE = b"prvw"
 METADATA_TYPES = {"exif": b"exif", "icc": b"iccp", "xmp": b"xmpp"}
 MAX_METADATA_BYTES = 64 * 2**20
-_PART_NAMES = {SLICE_TYPE: "slices", ALPHA_TYPE: "alpha", PREVIEW_TYPE: "preview", CRYPT_TYPE: "encryption"}
+_PART_NAMES = {
+    SLICE_TYPE: "slices",
+    ALPHA_TYPE: "alpha",
+    PREVIEW_TYPE: "preview",
+    CRYPT_TYPE: "encryption",
+}
 _PART_NAMES |= {kind: name for name, kind in METADATA_TYPES.items()}
 _KNOWN_TYPES = (SLICE_TYPE, ALPHA_TYPE, CRYPT_TYPE)
 
@@ -145,10 +151,17 @@ def unpack_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
         raise FormatError("cut short inside its header; get a whole copy")
     _, version, mode, width, height, level, model_id = _HEADER.unpack_from(data)
     if version != VERSION:
-        raise FormatError(f"format version {version}, this program reads {VERSION}; a newer vaecodec may")
+        raise FormatError(
+            f"format version {version}, this program reads {VERSION}; a newer vaecodec may"
+        )
     if _CRC.unpack_from(data, _HEADER.size)[0] != zlib.crc32(data[: _HEADER.size]):
         raise FormatError("header damaged (checksum); get another copy")
-    if mode >= len(MODES) or level > LEVEL_MAX or not 0 < width <= MAX_SIDE or not 0 < height <= MAX_SIDE:
+    if (
+        mode >= len(MODES)
+        or level > LEVEL_MAX
+        or not 0 < width <= MAX_SIDE
+        or not 0 < height <= MAX_SIDE
+    ):
         raise FormatError("header holds values that no encoder writes")
     if width * height > max_pixels:
         raise FormatError(
@@ -204,10 +217,15 @@ def read_chunks(
         if len(payload) < length:
             raise _cut_short(slices, header)
         if _chunk_checksum(slices, kind, payload) != checksum:
-            raise FormatError(f"chunk {kind.decode('ascii')!r} damaged (checksum); get another copy")
+            raise FormatError(
+                f"chunk {kind.decode('ascii')!r} damaged (checksum); get another copy"
+            )
         chunk = Chunk(kind, payload)
         if chunk.required and kind not in _KNOWN_TYPES:
-            raise FormatError(f"needs feature {kind.decode('ascii')!r}, unknown here; a newer vaecodec may read it")
+            raise FormatError(
+                f"needs feature {kind.decode('ascii')!r}, unknown here;"
+                " a newer vaecodec may read it"
+            )
         yield slices, chunk
         slices += is_slice
     if file.read(1):
@@ -227,7 +245,9 @@ def salvage_chunks(data: bytes, header: Header) -> Iterator[tuple[int, Chunk]]:
         if kind.isalpha() and end <= len(data):
             payload = data[position + CHUNK_BYTES : end]
             numbers = range(slices, header.slice_count if kind == SLICE_TYPE else slices + 1)
-            found = next((n for n in numbers if _chunk_checksum(n, kind, payload) == checksum), None)
+            found = next(
+                (n for n in numbers if _chunk_checksum(n, kind, payload) == checksum), None
+            )
             if found is not None:
                 yield found, Chunk(kind, payload)
                 slices = found + (kind == SLICE_TYPE)
@@ -270,7 +290,9 @@ def is_encrypted(file: BinaryIO) -> bool:
 
 
 def _cut_short(slices: int, header: Header) -> FormatError:
-    return FormatError(f"cut short: {slices} of {header.slice_count} slices are there; get a whole copy")
+    return FormatError(
+        f"cut short: {slices} of {header.slice_count} slices are there; get a whole copy"
+    )
 
 
 def pack_metadata(kind: str, content: bytes) -> Chunk:
@@ -279,7 +301,8 @@ def pack_metadata(kind: str, content: bytes) -> Chunk:
 
 
 def unpack_metadata(chunk: Chunk) -> bytes:
-    """The content of a metadata chunk. Raises FormatError, also for one that unpacks to too much."""
+    """The content of a metadata chunk. Raises FormatError, also for one that unpacks to too
+    much."""
     unpacker = zlib.decompressobj()
     try:
         content = unpacker.decompress(chunk.payload, MAX_METADATA_BYTES)

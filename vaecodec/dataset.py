@@ -1,4 +1,5 @@
-"""Crops from a folder of pictures: found, split, decoded within bounded memory, in an order that a seed fixes."""
+"""Crops from a folder of pictures: found, split, decoded within bounded memory, in an order that a
+seed fixes."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -60,7 +61,8 @@ def split_of(name: str) -> str:
 
 
 def read_rgb(path: Path) -> np.ndarray:
-    """A picture as 8-bit RGB `[H, W, 3]`, upright; grey is repeated, alpha dropped. Raises PictureError."""
+    """A picture as 8-bit RGB `[H, W, 3]`, upright; grey is repeated, alpha dropped. Raises
+    PictureError."""
     pixels = read_picture(path, MAX_PICTURE_PIXELS).pixels
     if pixels.dtype == np.uint16:
         pixels = np.rint(pixels / 257.0).astype(np.uint8)
@@ -77,13 +79,16 @@ def centre_crop(pixels: np.ndarray, side: int) -> np.ndarray:
 class CropSampler:
     """Random crops for training, the same for the same seed and step whatever happened before.
 
-    Pictures are decoded in pools of at most `pool_bytes`, in an order shuffled anew for every epoch;
-    while crops are drawn from one pool the next is decoded in the background. Where all pictures fit
-    into one pool they are decoded once.
+    Pictures are decoded in pools of at most `pool_bytes`, in an order shuffled anew for every
+    epoch; while crops are drawn from one pool the next is decoded in the background. Where all
+    pictures fit into one pool they are decoded once.
     """
 
-    def __init__(self, folder: Path, sources: Sequence[Source], seed: int, pool_bytes: int, step_bytes: int):
-        """`step_bytes`: what the crops of a step take, which decides how long a pool is drawn from."""
+    def __init__(
+        self, folder: Path, sources: Sequence[Source], seed: int, pool_bytes: int, step_bytes: int
+    ):
+        """`step_bytes`: what the crops of a step take, which decides how long a pool is drawn
+        from."""
         self._folder, self._sources, self._seed = folder, list(sources), seed
         self._pool_bytes = pool_bytes
         self._steps_per_pool = max(1, _POOL_REUSE * pool_bytes // step_bytes)
@@ -117,7 +122,9 @@ class CropSampler:
     def _pool(self, number: int) -> list[np.ndarray]:
         for wanted in (number, number + 1) if not self._fits else (0,):
             if wanted not in self._pools:
-                self._pools[wanted] = self._executor.submit(self._decode, self._sources_of_pool(wanted))
+                self._pools[wanted] = self._executor.submit(
+                    self._decode, self._sources_of_pool(wanted)
+                )
         for old in [n for n in self._pools if n < number]:
             del self._pools[old]
         pool = self._pools[number].result()
@@ -127,7 +134,9 @@ class CropSampler:
 
     def _sources_of_pool(self, number: int) -> list[Source]:
         while len(self._plan) <= number:
-            order = np.random.default_rng((self._seed, self._planned_epochs, 1 << 40)).permutation(len(self._sources))
+            order = np.random.default_rng((self._seed, self._planned_epochs, 1 << 40)).permutation(
+                len(self._sources)
+            )
             self._plan.extend(_fill_pools([self._sources[i] for i in order], self._pool_bytes))
             self._planned_epochs += 1
         return self._plan[number]
@@ -180,7 +189,11 @@ def _draw(pool: list[np.ndarray], count: int, side: int, rng: np.random.Generato
 def _random_crop(pixels: np.ndarray, side: int, rng: np.random.Generator) -> np.ndarray:
     height, width = pixels.shape[:2]
     if min(height, width) < side:  # a small picture in a phase of large crops
-        pixels = np.pad(pixels, ((0, max(side - height, 0)), (0, max(side - width, 0)), (0, 0)), mode="symmetric")
+        pixels = np.pad(
+            pixels,
+            ((0, max(side - height, 0)), (0, max(side - width, 0)), (0, 0)),
+            mode="symmetric",
+        )
         height, width = pixels.shape[:2]
     top, left = rng.integers(0, height - side + 1), rng.integers(0, width - side + 1)
     crop = pixels[top : top + side, left : left + side]

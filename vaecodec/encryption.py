@@ -1,4 +1,5 @@
-"""Encrypted files: every chunk sealed with AES-256-GCM under a key that scrypt derives from a passphrase.
+"""Encrypted files: every chunk sealed with AES-256-GCM under a key that scrypt derives from a
+passphrase.
 
 The chunk "Cryp" comes first and is required, so that a reader without support refuses the file:
 
@@ -9,10 +10,10 @@ The chunk "Cryp" comes first and is required, so that a reader without support r
         18    12  nonce
         30     n  sealed: the types of the chunks between this one and the first slice
 
-Every other chunk keeps its type; its payload is 12 bytes of nonce and the sealed payload, which ends
-in a tag of 16 bytes. What is sealed is bound to the file's header, the chunk's type and the number of
-slices before it, so nothing can be changed, swapped, moved to another file or left out unnoticed.
-Width, height, mode, quality and model stay readable.
+Every other chunk keeps its type; its payload is 12 bytes of nonce and the sealed payload, which
+ends in a tag of 16 bytes. What is sealed is bound to the file's header, the chunk's type and the
+number of slices before it, so nothing can be changed, swapped, moved to another file or left out
+unnoticed. Width, height, mode, quality and model stay readable.
 """
 
 import os
@@ -38,7 +39,9 @@ class Cipher:
             from cryptography.hazmat.primitives.ciphers.aead import AESGCM
             from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
         except ImportError:
-            raise UsageError("encryption needs the package cryptography: pip install 'vaecodec[crypto]'") from None
+            raise UsageError(
+                "encryption needs the package cryptography: pip install 'vaecodec[crypto]'"
+            ) from None
         key = Scrypt(salt=salt, length=32, n=1 << log2_n, r=8, p=1).derive(passphrase)
         self._aead = AESGCM(key)
         self._header = header
@@ -75,7 +78,9 @@ def seal_chunks(chunks: Iterable[Chunk], passphrase: bytes, header: bytes) -> li
     return [Chunk(CRYPT_TYPE, description), *sealed]
 
 
-def open_description(payload: bytes, passphrase: bytes | None, header: bytes) -> tuple[Cipher, bytes]:
+def open_description(
+    payload: bytes, passphrase: bytes | None, header: bytes
+) -> tuple[Cipher, bytes]:
     """The cipher of a file from its "Cryp" chunk, and the types of the chunks before its slices.
 
     Raises PassphraseError without a passphrase or for a wrong one, and FormatError.
@@ -86,6 +91,8 @@ def open_description(payload: bytes, passphrase: bytes | None, header: bytes) ->
     if derivation != _SCRYPT or log2_n not in _LOG2_N_ALLOWED:
         raise FormatError("is encrypted in a way unknown here; a newer vaecodec may read it")
     if passphrase is None:
-        raise PassphraseError("is encrypted; give --passphrase-file FILE or set VAECODEC_PASSPHRASE")
+        raise PassphraseError(
+            "is encrypted; give --passphrase-file FILE or set VAECODEC_PASSPHRASE"
+        )
     cipher = Cipher(passphrase, header, salt, log2_n)
     return cipher, cipher.open(payload[_FIXED.size :], CRYPT_TYPE, 0)

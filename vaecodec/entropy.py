@@ -50,7 +50,8 @@ class Encoder:
         self._calls: list[tuple[TableSet, np.ndarray, np.ndarray]] = []
 
     def push(self, tables: TableSet, symbols: np.ndarray, indices: np.ndarray) -> None:
-        """Append `symbols` (`[N]` integers), each coded with the table that `indices` (`[N]`) names."""
+        """Append `symbols` (`[N]` integers), each coded with the table that `indices` (`[N]`)
+        names."""
         if len(symbols) and np.abs(symbols).max() > MAX_SYMBOL:
             raise ValueError("symbol out of the coder's range")
         self._calls.append((tables, symbols.astype(np.int32), indices))

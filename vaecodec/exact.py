@@ -32,7 +32,9 @@ SUM_BITS = {
 _MAGNITUDES = 256  # |r| codes are tabulated up to here and constant beyond
 
 
-def integer_parameters(parameters: dict[str, np.ndarray], magnitude_codes: np.ndarray) -> dict[str, np.ndarray]:
+def integer_parameters(
+    parameters: dict[str, np.ndarray], magnitude_codes: np.ndarray
+) -> dict[str, np.ndarray]:
     """Integers of a trained scale network, by name, from its float `parameters`."""
     integers = {"magnitude_codes": magnitude_codes.astype(np.int32)}
     for name in CONVS:
@@ -46,9 +48,12 @@ def integer_parameters(parameters: dict[str, np.ndarray], magnitude_codes: np.nd
 
 def float_parameters(integers: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Inverse of `integer_parameters`: what training starts from."""
-    weights = {f"{name}.weight": integers[name].astype(np.float32) / (1 << WEIGHT_BITS) for name in CONVS}
+    weights = {
+        f"{name}.weight": integers[name].astype(np.float32) / (1 << WEIGHT_BITS) for name in CONVS
+    }
     return weights | {
-        f"{name}.values": (integers[name] / (1 << bits)).astype(np.float32) for name, bits in SUM_BITS.items()
+        f"{name}.values": (integers[name] / (1 << bits)).astype(np.float32)
+        for name, bits in SUM_BITS.items()
     }
 
 
@@ -104,10 +109,13 @@ class ScaleNetwork:
     def prepare(self, z: np.ndarray, level: int) -> np.ndarray:
         """Features of the hyper-latents: `z` `[hz, wz, cz]` integers to `[4*hz, 4*wz, scale]` sums.
 
-        `level` is the integer of the file's header. Arrays are channels-last, as in model.Transforms.
+        `level` is the integer of the file's header. Arrays are channels-last, as in
+        model.Transforms.
         """
         z = np.clip(z, -ACTIVATION_MAX, ACTIVATION_MAX).astype(self.dtype)
-        h = _activate(self._conv("z_conv", z) + self._at_level("z_bias", level), WEIGHT_BITS - ACTIVATION_BITS)
+        h = _activate(
+            self._conv("z_conv", z) + self._at_level("z_bias", level), WEIGHT_BITS - ACTIVATION_BITS
+        )
         up = self._conv("z_up", h)
         rows, columns, channels = up.shape
         # Pixel shuffle by 4: channel = feature * 16 + 4 * row + column.
@@ -119,8 +127,8 @@ class ScaleNetwork:
     ) -> np.ndarray:
         """Scale index 0..63 of every latent, int64 `[h, w, m]`.
 
-        `prepared`: `[h, w, scale]` from `prepare`, cropped; `residuals`: `[h, w, m]` integers, 0 where
-        not yet known; `known`: `[h, w, 4]` of 0 and 1, which channel groups are known where.
+        `prepared`: `[h, w, scale]` from `prepare`, cropped; `residuals`: `[h, w, m]` integers, 0
+        where not yet known; `known`: `[h, w, 4]` of 0 and 1, which channel groups are known where.
         """
         sums = prepared
         if known.any():  # otherwise the context adds nothing
@@ -164,7 +172,8 @@ def _matrix(weight: np.ndarray) -> np.ndarray:
 
 
 def _shift(sums: np.ndarray, bits: int, top: int) -> np.ndarray:
-    """Divide by 2**bits, round half up, clamp to 0..top; exact, as a power of two only moves the exponent."""
+    """Divide by 2**bits, round half up, clamp to 0..top; exact, as a power of two only moves the
+    exponent."""
     half = 1 << (bits - 1)
     return np.clip(np.floor((sums + half) / (1 << bits)), 0, top)
 

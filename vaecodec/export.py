@@ -30,7 +30,9 @@ _DIRECT = ("down.", "up.", "a_out.", "s_in.")
 WIDE_TAIL = (0.02, 3.0)  # share and width of the prior's second, wider part
 
 
-def export_model(network: VAE, pictures: Sequence[np.ndarray], card: dict[str, Any], path: Path) -> None:
+def export_model(
+    network: VAE, pictures: Sequence[np.ndarray], card: dict[str, Any], path: Path
+) -> None:
     """Write `network` as a weight file. `pictures`: uint8 `[H, W, 3]` samples for the tables."""
     weights = _with_prior_tables(network, card)
     y_counts = [np.zeros(2 * _y_radius(index) + 2) for index in range(SCALE_COUNT)]
@@ -51,11 +53,13 @@ def export_model(network: VAE, pictures: Sequence[np.ndarray], card: dict[str, A
 
 
 def network_from_weights(weights: Weights) -> VAE:
-    """The trainable network of a weight file, the inverse of what `export_model` stores. Raises ModelError."""
+    """The trainable network of a weight file, the inverse of what `export_model` stores. Raises
+    ModelError."""
     try:
         network = VAE(NetworkConfig(**weights.config))
         state = weights.float_parameters() | {
-            f"{_SCALE_PREFIX}{name}": array for name, array in float_parameters(weights.scale_parameters).items()
+            f"{_SCALE_PREFIX}{name}": array
+            for name, array in float_parameters(weights.scale_parameters).items()
         }
         network.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
     except (TypeError, RuntimeError, ValueError) as error:
@@ -65,9 +69,13 @@ def network_from_weights(weights: Weights) -> VAE:
 
 
 def _with_prior_tables(network: VAE, card: dict[str, Any]) -> Weights:
-    state = {name: tensor.detach().float().cpu().numpy() for name, tensor in network.state_dict().items()}
+    state = {
+        name: tensor.detach().float().cpu().numpy() for name, tensor in network.state_dict().items()
+    }
     scale = {
-        name.removeprefix(_SCALE_PREFIX): array for name, array in state.items() if name.startswith(_SCALE_PREFIX)
+        name.removeprefix(_SCALE_PREFIX): array
+        for name, array in state.items()
+        if name.startswith(_SCALE_PREFIX)
     }
     fixed = {name for name, _ in network.named_buffers()}
     net: dict[str, np.ndarray] = {}
@@ -91,8 +99,9 @@ def _with_prior_tables(network: VAE, card: dict[str, Any]) -> Weights:
 def stored_parameter(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
     """A parameter as it is stored: 16-bit, or 8-bit with a step per output channel.
 
-    Everything that the picture passes through directly (the strided and the 1x1 transforms) stays at
-    16 bits. The residual branches and the entropy model only correct it, so that 8 bits are enough.
+    Everything that the picture passes through directly (the strided and the 1x1 transforms) stays
+    at 16 bits. The residual branches and the entropy model only correct it, so that 8 bits are
+    enough.
     """
     if array.ndim < 4 or name.startswith(_DIRECT):
         return {name: array.astype(np.float16)}

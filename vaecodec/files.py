@@ -18,7 +18,9 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], overwrite: bool
     check_writable(path, overwrite)
     temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(
+            prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent
+        )
         with os.fdopen(handle, "wb") as file:
             write(file)
             file.flush()

@@ -14,12 +14,15 @@ from vaecodec.exact import SCALE_COUNT
 from vaecodec.network import BLOCK, INDEX_UNIT, SCALE_RANGE, VAE
 from vaecodec.schedule import STEPS
 
-WHITENING_FLOOR = 2 / 255  # added to each channel's deviation, so that faint channels are not blown up
+WHITENING_FLOOR = (
+    2 / 255
+)  # added to each channel's deviation, so that faint channels are not blown up
 LOGISTIC_STD = math.pi / math.sqrt(3)  # deviation of a logistic distribution of scale 1
 
 
 def start_as_klt(network: VAE, batches: Iterable[Tensor]) -> None:
-    """Set `network` to the KLT codec of `batches` (`[B, 3, H, W]` in 0..1, sides multiples of 16)."""
+    """Set `network` to the KLT codec of `batches` (`[B, 3, H, W]` in 0..1, sides multiples of
+    16)."""
     inner = [F.pixel_unshuffle(x, BLOCK) for x in batches]
     front = torch.cat([u.permute(0, 2, 3, 1).reshape(-1, u.shape[1]) for u in inner]).double()
     mean = front.mean(0)

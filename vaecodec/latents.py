@@ -1,4 +1,5 @@
-"""The latents of one slice to coded bytes and back: what is coded, in which order, with which tables."""
+"""The latents of one slice to coded bytes and back: what is coded, in which order, with which
+tables."""
 
 import zlib
 from collections.abc import Callable
@@ -33,7 +34,8 @@ class Symbols:
 
     @property
     def checksum(self) -> int:
-        """CRC-32 of z and all residuals as little-endian 32-bit integers, in the order of coding."""
+        """CRC-32 of z and all residuals as little-endian 32-bit integers, in the order of
+        coding."""
         checksum = zlib.crc32(self.z.astype("<i4").tobytes())
         for residuals, _ in self.steps:
             checksum = zlib.crc32(residuals.astype("<i4").tobytes(), checksum)
@@ -81,7 +83,11 @@ def decode_slice(model: Model, chunk: Chunk, height: int, width: int, level: int
 
 
 def _walk_steps(
-    model: Model, z: np.ndarray, size: tuple[int, int], level: int, residuals_of_step: ResidualsOfStep
+    model: Model,
+    z: np.ndarray,
+    size: tuple[int, int],
+    level: int,
+    residuals_of_step: ResidualsOfStep,
 ) -> tuple[Symbols, np.ndarray]:
     """The four steps that encoder and decoder share; returns all symbols and y_hat `[h, w, m]`."""
     height, width = size

@@ -1,7 +1,7 @@
 """What training minimises: log(bpp + lambda * distortion), averaged over samples.
 
-With the logarithm every photo and every quality counts by its relative gain; in the plain sum, noisy
-photos at high quality would drown all others.
+With the logarithm every photo and every quality counts by its relative gain; in the plain sum,
+noisy photos at high quality would drown all others.
 """
 
 import torch
@@ -21,7 +21,8 @@ def rate_distortion(
 ) -> dict[str, Tensor]:
     """`cost` (log J), `bpp` and `mse` (of 255-step samples) per sample `[B]`.
 
-    `output`: of VAE.forward; `x`: `[B, 3, H, W]` in 0..1; `t`: `[B]` level; `metric`: one of METRICS.
+    `output`: of VAE.forward; `x`: `[B, 3, H, W]` in 0..1; `t`: `[B]` level; `metric`: one of
+    METRICS.
     """
     bpp = (output["bits_y"] + output["bits_z"]) / (x.shape[2] * x.shape[3])
     mse = (output["x_hat"] - x).square().mean((1, 2, 3)) * 255**2
@@ -35,8 +36,8 @@ def rate_distortion(
 def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
     """Multi-scale structural similarity per sample `[B]` of pictures `[B, C, H, W]` in 0..1.
 
-    Wang, Simoncelli, Bovik 2003: Gaussian window of 11 pixels, sigma 1.5. Pictures too small for all
-    five scales use the first ones, their weights scaled to the same sum.
+    Wang, Simoncelli, Bovik 2003: Gaussian window of 11 pixels, sigma 1.5. Pictures too small for
+    all five scales use the first ones, their weights scaled to the same sum.
     """
     scales = [s for s in range(5) if min(a.shape[2:]) >> s >= 11]
     weights = torch.tensor([_MS_SSIM_SCALES[s] for s in scales], device=a.device)

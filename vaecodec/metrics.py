@@ -7,7 +7,8 @@ import numpy as np
 
 
 def psnr_db(a: np.ndarray, b: np.ndarray) -> float:
-    """PSNR in dB between two uint8 or two uint16 pictures of one shape, over all samples; inf if equal."""
+    """PSNR in dB between two uint8 or two uint16 pictures of one shape, over all samples; inf if
+    equal."""
     white = np.iinfo(a.dtype).max
     mse = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
     return math.inf if mse == 0 else 10 * math.log10(white**2 / mse)
@@ -19,8 +20,9 @@ def bd_rate_percent(
     """Mean difference in rate of `test` against `anchor` at equal quality, in percent.
 
     Each curve is a sequence of (rate, quality in dB). Bjontegaard (VCEG-M33) with piecewise cubic
-    (PCHIP) interpolation of log rate over quality, over the range of quality that both cover. Points
-    that are not better than a cheaper one are left out. Raises ValueError without a common range.
+    (PCHIP) interpolation of log rate over quality, over the range of quality that both cover.
+    Points that are not better than a cheaper one are left out. Raises ValueError without a common
+    range.
     """
     curves = [_log_rate_over_quality(curve) for curve in (anchor, test)]
     low = max(curve.x[0] for curve in curves)

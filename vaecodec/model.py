@@ -82,17 +82,20 @@ class Model:
         return TableSet(self.weights.z_tables)
 
     def z_indices(self, rows: int, columns: int, level: int) -> np.ndarray:
-        """Table of every hyper-latent, `[rows, columns, cz]`: that of its channel at the nearest anchor."""
+        """Table of every hyper-latent, `[rows, columns, cz]`: that of its channel at the nearest
+        anchor."""
         cz = self.weights.config["cz"]
         anchor = (level + LEVEL_UNIT // 2) // LEVEL_UNIT
         return np.broadcast_to(anchor * cz + np.arange(cz), (rows, columns, cz))
 
 
-def load_model(path: Path | str | None = None, device: str = "auto", model_id: bytes | None = None) -> Model:
+def load_model(
+    path: Path | str | None = None, device: str = "auto", model_id: bytes | None = None
+) -> Model:
     """Load a weight file onto a device (auto, cpu, cuda or mps).
 
-    `path` None: the model named `model_id`, wherever it is found; without a name, the one that ships.
-    Raises ModelError.
+    `path` None: the model named `model_id`, wherever it is found; without a name, the one that
+    ships. Raises ModelError.
     """
     if path is None:
         path = default_weights_path() if model_id is None else find_weights(model_id)

@@ -31,7 +31,10 @@ from vaecodec.exact import INDEX_UNIT_BITS, SCALE_COUNT
 from vaecodec.schedule import STEPS, group_mask
 
 ANCHORS = 6  # levels at which gains are learned; the level is continuous in 0..ANCHORS-1
-LAMBDA_RANGE = (0.0018, 0.18)  # weight of 255^2 * MSE against bits per pixel, log-linear in the level
+LAMBDA_RANGE = (
+    0.0018,
+    0.18,
+)  # weight of 255^2 * MSE against bits per pixel, log-linear in the level
 GAIN_RANGE = (2.5, 30.0)  # gains at the start, in units where pixels span 1
 SCALE_RANGE = (0.045, 40.0)  # scales of the logistic distributions, log-spaced
 INDEX_UNIT = 1 << INDEX_UNIT_BITS  # scale indices per unit of the scale network's output
@@ -113,7 +116,8 @@ class ScaleNetwork(nn.Module):
         return F.pixel_shuffle(self.z_up(h), 4) + self.up_bias(t)
 
     def forward(self, prepared: Tensor, context: Tensor | None, t: Tensor) -> Tensor:
-        """Real-valued scale index `[B, m, h, w]` from `context` `[B, m + 4, h, w]` (None: nothing known)."""
+        """Real-valued scale index `[B, m, h, w]` from `context` `[B, m + 4, h, w]` (None: nothing
+        known)."""
         h = prepared if context is None else prepared + self.context(context)
         h = quantise_activation(self.hidden(quantise_activation(h)) + self.hidden_bias(t))
         return INDEX_UNIT * (self.out(h) + self.offset(t))
@@ -174,7 +178,8 @@ class VAE(nn.Module):
     # --- transforms -------------------------------------------------------------------------
 
     def analyse(self, x: Tensor, t: Tensor) -> Tensor:
-        """g_a: picture `[B, 3, H, W]` (sides multiples of 16) to y `[B, m, H/16, W/16]`, order one."""
+        """g_a: picture `[B, 3, H, W]` (sides multiples of 16) to y `[B, m, H/16, W/16]`, order
+        one."""
         with torch.autocast(x.device.type, enabled=False):
             blocks = F.pixel_unshuffle(x.float(), BLOCK) - self.klt_mean[:, None, None]
             h = F.conv2d(blocks, (self.klt / self.klt_scale).t()[:, :, None, None])
@@ -187,7 +192,8 @@ class VAE(nn.Module):
         return self.a_out(h).float()
 
     def synthesise(self, y_hat: Tensor, t: Tensor, scale: int = 1) -> Tensor:
-        """g_s: y_hat `[B, m, h, w]`, order one, to a picture `[B, 3, 16h/scale, 16w/scale]`, not clipped.
+        """g_s: y_hat `[B, m, h, w]`, order one, to a picture `[B, 3, 16h/scale, 16w/scale]`, not
+        clipped.
 
         `scale` 2, 4 or 8 gives box averages of the full picture: the last linear layer averages.
         """
@@ -219,13 +225,15 @@ class VAE(nn.Module):
         return self.ha_out(h).float() * self.log_z_gain(t).exp()
 
     def hyper_synthesise(self, z_hat: Tensor, t: Tensor) -> Tensor:
-        """h_s: integer z_hat to features of the mean, `[B, context, 4hz, 4wz]`, before activation."""
+        """h_s: integer z_hat to features of the mean, `[B, context, 4hz, 4wz]`, before
+        activation."""
         h = F.leaky_relu(self.hs_in(z_hat / self.log_z_gain(t).exp()) + self.hs_bias(t), LEAK)
         h = F.leaky_relu(F.pixel_shuffle(self.hs_mid(h), 2), LEAK)
         return F.pixel_shuffle(self.hs_out(h), 2) + self.ctx_bias(t)
 
     def predict_mean(self, features: Tensor, context: Tensor | None) -> Tensor:
-        """Mean of y `[B, m, h, w]` from h_s features and `context` `[B, m + 4, h, w]` (None: nothing known)."""
+        """Mean of y `[B, m, h, w]` from h_s features and `context` `[B, m + 4, h, w]` (None:
+        nothing known)."""
         h = features if context is None else features + self.ctx_in(context)
         h = F.leaky_relu(self.ctx_mid(F.leaky_relu(h, LEAK)), LEAK)
         return self.ctx_out(h).float()
@@ -272,7 +280,8 @@ class VAE(nn.Module):
 
 
 def cost_per_pixel(config: NetworkConfig) -> float:
-    """Multiplications per pixel of a forward pass through everything, counted on a blank picture."""
+    """Multiplications per pixel of a forward pass through everything, counted on a blank
+    picture."""
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         VAE(config)(torch.zeros(1, 3, 128, 128), torch.zeros(1))
     return counter.get_total_flops() / 2 / 128**2

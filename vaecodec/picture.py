@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+
 @dataclass(frozen=True)
 class Picture:
     """A picture, upright.
@@ -37,7 +38,8 @@ class Picture:
 
 
 def box_average(samples: np.ndarray, factor: int) -> np.ndarray:
-    """`samples` `[H, W, ...]` reduced to `[ceil(H/factor), ceil(W/factor), ...]` by averaging boxes."""
+    """`samples` `[H, W, ...]` reduced to `[ceil(H/factor), ceil(W/factor), ...]` by averaging
+    boxes."""
     if factor == 1:
         return samples
     height, width = samples.shape[:2]

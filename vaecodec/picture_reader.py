@@ -36,7 +36,8 @@ def read_picture(path: Path, max_pixels: int, page: int | None = None) -> Pictur
 
 
 def picture_size(path: Path, max_pixels: int) -> tuple[int, int]:
-    """Width and height of a picture as it is shown, from its header. Raises as `read_picture` does."""
+    """Width and height of a picture as it is shown, from its header. Raises as `read_picture`
+    does."""
     with _faults_of(path), path.open("rb") as file, _open_image(file) as image:
         _check_size(image.size, max_pixels)
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
@@ -44,7 +45,8 @@ def picture_size(path: Path, max_pixels: int) -> tuple[int, int]:
 
 
 def picture_from_file(file: BinaryIO, max_pixels: int, page: int | None = None) -> Picture:
-    """The picture in an open, seekable file. Raises PictureError, and UsageError for a missing page."""
+    """The picture in an open, seekable file. Raises PictureError, and UsageError for a missing
+    page."""
     with _open_image(file) as image:
         return _from_image(image, file, max_pixels, page)
 
@@ -75,8 +77,18 @@ def _open_image(file: BinaryIO) -> Iterator[Image.Image]:
             yield image
     except UnidentifiedImageError:
         raise PictureError("not a picture that can be read here") from None
-    except (OSError, SyntaxError, ValueError, EOFError, KeyError, png.Error, ImageCms.PyCMSError) as error:
-        raise PictureError(f"damaged or unusual picture ({error}); convert it to PNG first") from None
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        EOFError,
+        KeyError,
+        png.Error,
+        ImageCms.PyCMSError,
+    ) as error:
+        raise PictureError(
+            f"damaged or unusual picture ({error}); convert it to PNG first"
+        ) from None
 
 
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:
@@ -93,7 +105,9 @@ def _from_image(image: Image.Image, file: BinaryIO, max_pixels: int, page: int |
     if page is not None and page > pages:
         raise UsageError(f"has {pages} page(s), so there is no page {page}")
     if page is None and pages > 1:
-        notes.append(f"only the first of {pages} pages or frames is coded; choose another with --page")
+        notes.append(
+            f"only the first of {pages} pages or frames is coded; choose another with --page"
+        )
     if pages > 1:
         image.seek((page or 1) - 1)
     _check_size(image.size, max_pixels)
@@ -141,7 +155,9 @@ def _with_alpha(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
     samples = np.asarray(image.convert("LA" if grey else "RGBA"))
     alpha = samples[:, :, -1]
     pixels = samples[:, :, 0] if grey else samples[:, :, :3]
-    return np.ascontiguousarray(pixels), None if (alpha == 255).all() else np.ascontiguousarray(alpha)
+    return np.ascontiguousarray(pixels), None if (alpha == 255).all() else np.ascontiguousarray(
+        alpha
+    )
 
 
 def _high_range_grey(values: np.ndarray, mode: str) -> tuple[np.ndarray, None, str]:
@@ -169,12 +185,17 @@ def _to_srgb(image: Image.Image, icc: bytes | None) -> tuple[np.ndarray, None, s
         profile = ImageCms.createProfile("LAB")
         how = "converted from LAB to sRGB"
     else:
-        return np.asarray(image.convert("RGB")), None, f"converted from {mode} to RGB without a colour description"
+        return (
+            np.asarray(image.convert("RGB")),
+            None,
+            f"converted from {mode} to RGB without a colour description",
+        )
     return np.asarray(ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")), None, how
 
 
 def _exif(image: Image.Image) -> bytes:
-    """EXIF without the orientation, which is applied to the pixels; of a TIFF, what describes the picture."""
+    """EXIF without the orientation, which is applied to the pixels; of a TIFF, what describes the
+    picture."""
     source = image.getexif()
     kept = Image.Exif()
     if image.format == "TIFF":
@@ -202,7 +223,11 @@ def _is_16_bit_colour_png(file: BinaryIO) -> bool:
     file.seek(0)
     data = file.read(26)
     file.seek(position)
-    return data[:8] == b"\x89PNG\r\n\x1a\n" and data[24:26] in (b"\x10\x02", b"\x10\x04", b"\x10\x06")
+    return data[:8] == b"\x89PNG\r\n\x1a\n" and data[24:26] in (
+        b"\x10\x02",
+        b"\x10\x04",
+        b"\x10\x06",
+    )
 
 
 def _read_16_bit_png(file: BinaryIO) -> tuple[np.ndarray, np.ndarray | None]:

@@ -11,7 +11,8 @@ from PIL import Image, PngImagePlugin
 from vaecodec.errors import PictureError, UsageError
 from vaecodec.picture import Picture
 
-# TIFF is not compressed: Pillow's compressed writer loses EXIF. PNG and TIFF keep every bit; the lossy formats are written at a quality that adds no visible loss.
+# TIFF is not compressed: Pillow's compressed writer loses EXIF. PNG and TIFF keep every bit; the
+# lossy formats are written at a quality that adds no visible loss.
 OUTPUT_FORMATS: dict[str, tuple[str, dict[str, object]]] = {
     ".png": ("PNG", {"compress_level": 4}),
     ".jpg": ("JPEG", {"quality": 95, "subsampling": "4:4:4"}),
@@ -68,7 +69,9 @@ def pillow_image(picture: Picture) -> Image.Image:
     """
     if picture.mode == "RGB16" or (picture.mode == "grey16" and picture.alpha is not None):
         picture = replace(picture, pixels=np.rint(picture.pixels / 257.0).astype(np.uint8))
-    samples = picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
+    samples = (
+        picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
+    )
     image = Image.fromarray(samples)
     names = {"exif": "exif", "icc": "icc_profile", "xmp": "xmp"}
     image.info.update({names[kind]: content for kind, content in picture.metadata.items()})
@@ -85,7 +88,9 @@ def _metadata_options(metadata: dict[str, bytes], name: str) -> dict[str, object
     if "xmp" in metadata:
         if name == "PNG":
             options["pnginfo"] = PngImagePlugin.PngInfo()
-            options["pnginfo"].add_itxt("XML:com.adobe.xmp", metadata["xmp"].decode("utf-8", "replace"))
+            options["pnginfo"].add_itxt(
+                "XML:com.adobe.xmp", metadata["xmp"].decode("utf-8", "replace")
+            )
         elif name != "TIFF":
             options["xmp"] = metadata["xmp"]
     if name == "TIFF":  # EXIF and XMP are tags like all others
@@ -100,14 +105,18 @@ def _metadata_options(metadata: dict[str, bytes], name: str) -> dict[str, object
 def _fit_to_format(picture: Picture, name: str) -> tuple[Picture, list[str]]:
     notes = []
     if picture.pixels.dtype == np.uint16:
-        keeps = name == "PNG" or (name in _16_BIT_GREY and picture.mode == "grey16" and picture.alpha is None)
+        keeps = name == "PNG" or (
+            name in _16_BIT_GREY and picture.mode == "grey16" and picture.alpha is None
+        )
         if not keeps:
             notes.append(f"reduced to 8 bits, as {name} is written here")
             reduced = np.rint(picture.pixels / 257.0).astype(np.uint8)
             picture = replace(picture, pixels=reduced)
     if picture.alpha is not None and name in _WITHOUT_ALPHA:
         notes.append(f"laid on white, as {name} has no transparency")
-        part = (picture.alpha / np.float32(255)).reshape(*picture.alpha.shape, *[1] * (picture.pixels.ndim - 2))
+        part = (picture.alpha / np.float32(255)).reshape(
+            *picture.alpha.shape, *[1] * (picture.pixels.ndim - 2)
+        )
         flat = np.rint(picture.pixels * part + 255 * (1 - part)).astype(np.uint8)
         picture = replace(picture, pixels=flat, alpha=None)
     if picture.metadata and name in _WITHOUT_METADATA:
@@ -117,14 +126,17 @@ def _fit_to_format(picture: Picture, name: str) -> tuple[Picture, list[str]]:
 
 
 def _write_16_bit_png(picture: Picture, file: BinaryIO) -> None:
-    """16-bit colour or grey with alpha, which Pillow cannot write; metadata go in as chunks of their own."""
+    """16-bit colour or grey with alpha, which Pillow cannot write; metadata go in as chunks of
+    their own."""
     height, width = picture.pixels.shape[:2]
     grey = picture.pixels.ndim == 2
     planes = [picture.pixels]
     if picture.alpha is not None:
         planes.append(picture.alpha.astype(np.uint16) * 257)
     samples = np.dstack(planes)
-    writer = png.Writer(width, height, greyscale=grey, alpha=picture.alpha is not None, bitdepth=16, compression=4)
+    writer = png.Writer(
+        width, height, greyscale=grey, alpha=picture.alpha is not None, bitdepth=16, compression=4
+    )
     plain = io.BytesIO()
     writer.write(plain, samples.reshape(height, -1))
     chunks = list(png.Reader(bytes=plain.getvalue()).chunks())

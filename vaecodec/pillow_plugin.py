@@ -1,11 +1,10 @@
 """Pillow opens and saves .vae files after `import vaecodec.pillow_plugin`.
 
-    import vaecodec.pillow_plugin
-    image = Image.open("photo.vae")           # size and mode are known, the pixels decoded when used
-    image.save("copy.vae", quality=60)
+import vaecodec.pillow_plugin
+image = Image.open("photo.vae")           # size and mode are known, the pixels decoded when used
+image.save("copy.vae", quality=60)
 """
 
-import io
 from typing import BinaryIO
 
 from PIL import Image, ImageFile

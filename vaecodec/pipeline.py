@@ -33,7 +33,6 @@ from vaecodec.picture import Picture, box_average
 from vaecodec.slice_source import SalvagedSliceSource, SliceSource
 from vaecodec.tiling import Region, SliceGrid, Window, crop_to_picture, cut, pixels
 
-
 PREVIEW_SIDE = 256  # the longer side of a preview, at most, in pixels
 PREVIEW_MIN_PIXELS = 4 * 2**20  # larger pictures carry a preview; it is under 1 % of their bytes
 PREVIEW_MAX_LEVEL = 512
@@ -98,7 +97,9 @@ class PictureEncoder:
 
         def encode_one(windows: tuple[Window, Window]) -> Chunk:
             rows, columns = windows
-            window = cut(samples, pixels(rows.outer), pixels(columns.outer)).astype(np.float32) / white
+            window = (
+                cut(samples, pixels(rows.outer), pixels(columns.outer)).astype(np.float32) / white
+            )
             x = window if window.ndim == 3 else np.repeat(window[:, :, None], 3, axis=2)
             y = model.transforms.analyse(x, level)
             return encode_slice(model, y[rows.inside, columns.inside], level)
@@ -112,7 +113,9 @@ class PictureEncoder:
         return header + pack_chunks(chunks)
 
 
-def decode_picture(file: BinaryIO | bytes, model: Model, options: DecodeOptions | None = None) -> Picture:
+def decode_picture(
+    file: BinaryIO | bytes, model: Model, options: DecodeOptions | None = None
+) -> Picture:
     """The picture of a .vae file, or the part that `options` name.
 
     Raises FormatError, ModelError where another model made the file, and UsageError for a region
@@ -128,11 +131,15 @@ def decode_picture(file: BinaryIO | bytes, model: Model, options: DecodeOptions 
     if not region.fits(header.width, header.height):
         raise UsageError(f"region {region} is not inside {header.width}x{header.height}")
     if region.left % options.scale or region.top % options.scale:
-        raise UsageError(f"region {region} at scale 1/{options.scale} must start at multiples of {options.scale}")
+        raise UsageError(
+            f"region {region} at scale 1/{options.scale} must start at multiples of {options.scale}"
+        )
     shown = [number for number, windows in enumerate(grid) if region.touches(*windows)]
     target = _Target(header, region, options.scale)
     needed = sorted({n for number in shown for n in grid.neighbourhood(number)})
-    source = (SalvagedSliceSource if options.salvage else SliceSource)(file, header, needed, options.passphrase)
+    source = (SalvagedSliceSource if options.salvage else SliceSource)(
+        file, header, needed, options.passphrase
+    )
     for store, numbers in _decode_bands(source, header, model, grid, shown, needed):
 
         def synthesise_one(number: int) -> None:
@@ -171,7 +178,8 @@ def verify_file(
 def decode_preview(
     file: BinaryIO, model: Model, max_pixels: int = MAX_PIXELS, passphrase: bytes | None = None
 ) -> Picture:
-    """A small picture of what a file holds: the one stored in a large file, else the picture scaled."""
+    """A small picture of what a file holds: the one stored in a large file, else the picture
+    scaled."""
     start = file.tell()
     header = read_header(file, max_pixels)
     check_model(header, model)
@@ -182,7 +190,9 @@ def decode_preview(
     file.seek(start)
     side = max(header.width, header.height)
     scale = next(scale for scale in (8, 4, 2, 1) if scale == 1 or side >= PREVIEW_SIDE * scale)
-    return decode_picture(file, model, DecodeOptions(max_pixels, scale=scale, passphrase=passphrase))
+    return decode_picture(
+        file, model, DecodeOptions(max_pixels, scale=scale, passphrase=passphrase)
+    )
 
 
 def check_model(header: Header, model: Model) -> None:
@@ -195,14 +205,22 @@ def check_model(header: Header, model: Model) -> None:
 
 
 def _decode_bands(
-    source: SliceSource, header: Header, model: Model, grid: SliceGrid, shown: list[int], needed: list[int]
+    source: SliceSource,
+    header: Header,
+    model: Model,
+    grid: SliceGrid,
+    shown: list[int],
+    needed: list[int],
 ) -> Iterator[tuple[dict[int, np.ndarray], list[int]]]:
-    """Per row of slices that is shown: latents by slice number, enough for its windows, and its numbers."""
+    """Per row of slices that is shown: latents by slice number, enough for its windows, and its
+    numbers."""
     store: dict[int, np.ndarray] = {}
     for row in sorted({number // grid.columns for number in shown}):
         last = (row + 2) * grid.columns
         due = [n for n in needed if n < last and n not in store and n >= (row - 1) * grid.columns]
-        store |= {n: np.zeros((*_size(grid, n), model.m), np.float32) for n in due if n in source.lost}
+        store |= {
+            n: np.zeros((*_size(grid, n), model.m), np.float32) for n in due if n in source.lost
+        }
 
         def decode_one(pair: tuple[int, Chunk]) -> np.ndarray:
             try:
@@ -218,7 +236,9 @@ def _decode_bands(
     source.finish()
 
 
-def _decode_one(pair: tuple[int, Chunk], header: Header, model: Model, grid: SliceGrid) -> np.ndarray:
+def _decode_one(
+    pair: tuple[int, Chunk], header: Header, model: Model, grid: SliceGrid
+) -> np.ndarray:
     number, chunk = pair
     return decode_slice(model, chunk, *_size(grid, number), header.level)
 
@@ -228,7 +248,9 @@ def _size(grid: SliceGrid, number: int) -> tuple[int, int]:
     return rows.stop - rows.start, columns.stop - columns.start
 
 
-def _read_alpha(source: SliceSource, header: Header, model: Model) -> tuple[np.ndarray | None, list[str]]:
+def _read_alpha(
+    source: SliceSource, header: Header, model: Model
+) -> tuple[np.ndarray | None, list[str]]:
     """Alpha, if any, and notes of what could not be had of it."""
     if source.alpha is None:
         return None, []
@@ -254,7 +276,9 @@ class _Target:
     def put(self, x: np.ndarray, rows: Window, columns: Window) -> None:
         """Place what a window's synthesised picture `[H, W, 3]` covers of the region."""
         to_rows, from_rows = crop_to_picture(rows, self.region.top, self.region.height, self.scale)
-        to_columns, from_columns = crop_to_picture(columns, self.region.left, self.region.width, self.scale)
+        to_columns, from_columns = crop_to_picture(
+            columns, self.region.left, self.region.width, self.scale
+        )
         part = np.nan_to_num(x[from_rows, from_columns])
         if self.samples.ndim == 2:
             part = part.mean(axis=2)

@@ -1,4 +1,5 @@
-"""The level that meets a wish: a size that must not be exceeded, or a quality that must be reached."""
+"""The level that meets a wish: a size that must not be exceeded, or a quality that must be
+reached."""
 
 import math
 from collections.abc import Callable
@@ -43,12 +44,14 @@ class Wish:
         return self.met_by(trial) and abs(trial.value - self.target) <= self.near
 
 
-def search(attempt: Callable[[int], Trial], wish: Wish, level_max: int, start: int) -> tuple[Trial, int]:
+def search(
+    attempt: Callable[[int], Trial], wish: Wish, level_max: int, start: int
+) -> tuple[Trial, int]:
     """The best trial for `wish`, and how many were made.
 
     Size and quality rise with the level 0..`level_max`; interpolation between the nearest trials on
-    both sides, guarded by bisection, takes three or four of them. Where no level meets the wish, the
-    nearest trial is returned, which `wish.met_by` then denies.
+    both sides, guarded by bisection, takes three or four of them. Where no level meets the wish,
+    the nearest trial is returned, which `wish.met_by` then denies.
     """
     low: Trial | None = None  # value under the target
     high: Trial | None = None
@@ -71,7 +74,9 @@ def search(attempt: Callable[[int], Trial], wish: Wish, level_max: int, start: i
     return (inner or outer), count
 
 
-def _next_level(low: Trial | None, high: Trial | None, target: float, level_max: int, count: int) -> int:
+def _next_level(
+    low: Trial | None, high: Trial | None, target: float, level_max: int, count: int
+) -> int:
     if low is None:
         return max(0, high.level - (64 << count))
     if high is None:
@@ -89,6 +94,6 @@ def require(wish: Wish, trial: Trial, unit: str) -> None:
     if not wish.met_by(trial):
         direction = "smallest" if wish.is_size else "best"
         raise VaecodecError(
-            f"target of {wish.target:g} {unit} cannot be met; the {direction} that this picture allows is"
+            f"target of {wish.target:g} {unit} cannot be met; the {direction} possible is"
             f" {trial.value:g} {unit}; --best-effort takes it"
         )

@@ -1,4 +1,5 @@
-"""The slices of a file as decoding asks for them: of a sound file in order, of a damaged one what is left."""
+"""The slices of a file as decoding asks for them: of a sound file in order, of a damaged one what
+is left."""
 
 from contextlib import suppress
 from typing import BinaryIO
@@ -23,7 +24,8 @@ _KIND_OF_TYPE = {kind: name for name, kind in METADATA_TYPES.items()}
 
 
 class SliceSource:
-    """The slices of a sound file in order, decrypted; its other chunks are kept as they are passed."""
+    """The slices of a sound file in order, decrypted; its other chunks are kept as they are
+    passed."""
 
     def __init__(self, file: BinaryIO, header: Header, needed: list[int], passphrase: bytes | None):
         self.alpha: bytes | None = None

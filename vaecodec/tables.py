@@ -12,7 +12,8 @@ MAX_RADIUS = 1023
 
 
 def table_from_frequencies(frequencies: np.ndarray, escape: float) -> np.ndarray:
-    """Table of the values -R..R with `frequencies` `[2R + 1]` (non-negative) and one for the escape."""
+    """Table of the values -R..R with `frequencies` `[2R + 1]` (non-negative) and one for the
+    escape."""
     p = np.append(np.asarray(frequencies, np.float64), escape)
     free = (1 << PRECISION) - len(p)
     exact = p / p.sum() * free

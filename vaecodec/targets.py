@@ -34,7 +34,11 @@ def encode_to_target(
         if kind == "size":
             return Trial(level, len(data), data)
         decoded = decode_picture(data, model).pixels
-        value = psnr_db(picture.pixels, decoded) if kind == "psnr" else _ms_ssim(picture.pixels, decoded)
+        value = (
+            psnr_db(picture.pixels, decoded)
+            if kind == "psnr"
+            else _ms_ssim(picture.pixels, decoded)
+        )
         return Trial(level, value, data)
 
     return search(attempt, wish_of(kind, target), LEVEL_MAX, options.level)
@@ -48,6 +52,8 @@ def _ms_ssim(a: np.ndarray, b: np.ndarray) -> float:
     if min(a.shape[:2]) < 11:
         raise UsageError("MS-SSIM needs a picture of at least 11 pixels a side; use --target-psnr")
     white = np.iinfo(a.dtype).max
-    tensors = (torch.from_numpy(p.reshape(*p.shape[:2], -1).astype(np.float32) / white) for p in (a, b))
+    tensors = (
+        torch.from_numpy(p.reshape(*p.shape[:2], -1).astype(np.float32) / white) for p in (a, b)
+    )
     with torch.inference_mode():
         return ms_ssim(*(tensor.permute(2, 0, 1)[None] for tensor in tensors)).item()

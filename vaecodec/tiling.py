@@ -15,8 +15,8 @@ LATENT_SLICE = SLICE // STRIDE_Y
 class Window:
     """One axis of a slice, in latent positions.
 
-    The slice is `start:stop`; `outer_start:outer_stop` adds the halo, cut off at the picture's edges,
-    where the network pads as it would without tiling.
+    The slice is `start:stop`; `outer_start:outer_stop` adds the halo, cut off at the picture's
+    edges, where the network pads as it would without tiling.
     """
 
     start: int
@@ -132,7 +132,8 @@ def cut(samples: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
 
 
 def crop_to_picture(window: Window, start: int, size: int, scale: int) -> tuple[slice, slice]:
-    """Where a synthesised window goes, along one axis, in a target of the pixels start:start + size.
+    """Where a synthesised window goes, along one axis, in a target of the pixels start:start +
+    size.
 
     Returns the places in the target and in the window's pixels, both reduced by `scale`, which
     divides `start`.

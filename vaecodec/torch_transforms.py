@@ -13,7 +13,8 @@ from vaecodec.weights import Weights
 
 
 def choose_device(name: str) -> torch.device:
-    """`auto`: CUDA if there, then MPS, else CPU. Raises UsageError for a device that is not there."""
+    """`auto`: CUDA if there, then MPS, else CPU. Raises UsageError for a device that is not
+    there."""
     available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
@@ -34,13 +35,18 @@ class TorchTransforms:
         try:
             with torch.device("meta"):
                 network = VAE(NetworkConfig(**weights.config))
-            state = {name: torch.from_numpy(array) for name, array in weights.float_parameters().items()}
-            # The integer scale network runs on numpy (exact.py); its float twin is for training only.
+            state = {
+                name: torch.from_numpy(array) for name, array in weights.float_parameters().items()
+            }
+            # The integer scale network runs on numpy (exact.py); its float twin is for training
+            # only.
             del network.scale_network
             network.load_state_dict(state, assign=True)
         except (TypeError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise ModelError(f"the model's weights do not fit its configuration ({reason})") from None
+            raise ModelError(
+                f"the model's weights do not fit its configuration ({reason})"
+            ) from None
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()
         self.workers = (os.cpu_count() or 1) if self.device.type == "cpu" else 2
         torch.backends.cuda.matmul.allow_tf32 = False

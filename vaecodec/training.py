@@ -8,8 +8,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
@@ -22,80 +21,15 @@ from vaecodec.errors import UsageError
 from vaecodec.export import export_model, network_from_weights
 from vaecodec.initialise import start_as_klt
 from vaecodec.losses import rate_distortion
-from vaecodec.network import ANCHORS, VAE, NetworkConfig
+from vaecodec.network import ANCHORS, VAE
 from vaecodec.torch_transforms import choose_device
+from vaecodec.train_options import Progress, TrainOptions
 from vaecodec.weights import load_weights
 
 VALIDATION_LEVELS = (0.0, 2.0, 4.0)
 VALIDATION_SIDE = 256
 TABLE_PICTURES = 40  # how many training pictures the probability tables are counted on
 FAST_PARAMETERS = ("log_gain", "log_inverse_gain", "log_z_gain", "z_log_scale", "offset")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train; every number can be changed with `--set`.
-
-    Measured on two cores (models/README.md): crops of 128 pixels teach most per second, larger ones
-    at the end teach the context across them; the rate of learning is held, then falls to nothing.
-    """
-
-    lr: float = 1e-3
-    hold: float = 0.4  # share of the training before the learning rate starts to fall
-    floor: float = 0.01  # of the learning rate, at the end
-    warmup_steps: int = 150
-    batch: int = 24  # crops per step, over all processes
-    crop: int = 128
-    late_share: float = 0.45  # of the training, at its end, with larger crops
-    late_batch: int = 6
-    late_crop: int = 256
-    fast: float = 10.0  # learning rate of gains and scales, as a multiple
-    clip: float = 2.0  # of the gradient's norm
-    ema: float = 0.999
-    pool_mebibytes: int = 1536  # decoded pictures held at a time
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """What to train on and for how long. Exactly one of `hours` and `steps` is set."""
-
-    folder: Path
-    output: Path
-    run: Path
-    config: NetworkConfig
-    recipe: Recipe = field(default_factory=Recipe)
-    hours: float | None = None
-    steps: int | None = None
-    start: Path | None = None
-    metric: str = "mse"
-    validation_folder: Path | None = None
-    device: str = "auto"
-    seed: int = 0
-    denoise: float = 0.0  # deviation of noise added to the input, in 255-step samples
-    checkpoint_minutes: float = 5.0
-
-    def to_json(self) -> dict:
-        return json.loads(json.dumps(asdict(self), default=str))
-
-    @classmethod
-    def from_json(cls, values: dict) -> "TrainOptions":
-        paths = {n: Path(values[n]) for n in ("folder", "output", "run", "start", "validation_folder") if values[n]}
-        parts = {"config": NetworkConfig(**values["config"]), "recipe": Recipe(**values["recipe"])}
-        return cls(**{**values, **paths, **parts})
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What is known at a moment of training. `figure`: the last validation, mean log J, or None."""
-
-    step: int
-    share: float
-    cost: float
-    pixels_per_second: float
-    seconds_left: float
-    figure: float | None
-    best: bool = False
-    validated: bool = False
 
 
 Report = Callable[[Progress], None]
@@ -111,8 +45,13 @@ class Trainer:
         if self.device.type == "cuda":
             self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         self.sources = _find_sources(options, write=self.rank == 0)
-        pool_bytes, step_bytes = self.recipe.pool_mebibytes << 20, 3 * self.recipe.batch * self.recipe.crop**2
-        self.sampler = CropSampler(options.folder, self.sources["train"], options.seed, pool_bytes, step_bytes)
+        pool_bytes, step_bytes = (
+            self.recipe.pool_mebibytes << 20,
+            3 * self.recipe.batch * self.recipe.crop**2,
+        )
+        self.sampler = CropSampler(
+            options.folder, self.sources["train"], options.seed, pool_bytes, step_bytes
+        )
         self.validation = self._crops_of("validation")
         torch.manual_seed(options.seed)
         self.network = self._starting_network().to(self.device, memory_format=torch.channels_last)
@@ -122,12 +61,19 @@ class Trainer:
         self.figure: float | None = None
         if (options.run / "latest").is_dir():
             state = load_checkpoint(options.run / "latest", self.network, self.ema, self.optimiser)
-            self.step, self.elapsed, self.best = state["step"], state["elapsed_seconds"], state["best"]
+            self.step, self.elapsed, self.best = (
+                state["step"],
+                state["elapsed_seconds"],
+                state["best"],
+            )
         self._stopped = False
 
     def run(self, report: Report) -> bool:
-        """Train to the end (True) or until asked to stop by SIGINT or SIGTERM (False), then saved."""
-        model = nn.parallel.DistributedDataParallel(self.network) if self.world > 1 else self.network
+        """Train to the end (True) or until asked to stop by SIGINT or SIGTERM (False), then
+        saved."""
+        model = (
+            nn.parallel.DistributedDataParallel(self.network) if self.world > 1 else self.network
+        )
         handlers = {s: signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)}
         checkpoint_due = time.monotonic() + 60 * self.options.checkpoint_minutes
         started, cost = time.monotonic() - self.elapsed, math.nan
@@ -155,7 +101,8 @@ class Trainer:
             self.sampler.close()
 
     def finish(self) -> dict[str, float]:
-        """Export the averaged weights of the best checkpoint and evaluate them once on the test part.
+        """Export the averaged weights of the best checkpoint and evaluate them once on the test
+        part.
 
         Rank 0 does this; the others have nothing more to do and return nothing.
         """
@@ -163,9 +110,15 @@ class Trainer:
             return {}
         load_checkpoint(self.options.run / "best", self.network, self.ema, None)
         network = self.ema.cpu().float()
-        export_model(network, self.sampler.first_pictures(TABLE_PICTURES), self._card(), self.options.output)
+        export_model(
+            network, self.sampler.first_pictures(TABLE_PICTURES), self._card(), self.options.output
+        )
         crops = self._crops_of("test")
-        figure = _validate(network, crops, torch.device("cpu"), self.options.metric) if crops else math.nan
+        figure = (
+            _validate(network, crops, torch.device("cpu"), self.options.metric)
+            if crops
+            else math.nan
+        )
         result = {"validation": self.best, "test": figure, "steps": self.step}
         write_json(self.options.run / "result.json", result)
         return result
@@ -184,7 +137,11 @@ class Trainer:
         torch.manual_seed(hash((self.options.seed, self.step, self.rank)) % 2**31)
         t = torch.rand(count, device=self.device) * (ANCHORS - 1)
         noisy = x + torch.randn_like(x) * self.options.denoise / 255 if self.options.denoise else x
-        rate = r.lr * min(1, (self.step + 1) / r.warmup_steps) * max(r.floor, min(1, (1 - share) / (1 - r.hold)))
+        rate = (
+            r.lr
+            * min(1, (self.step + 1) / r.warmup_steps)
+            * max(r.floor, min(1, (1 - share) / (1 - r.hold)))
+        )
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["scale"]
         with _autocast(self.device):
@@ -198,26 +155,38 @@ class Trainer:
         self.step += 1
         decay = min(r.ema, (self.step + 1) / (self.step + 10))
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.ema.parameters()), list(self.network.parameters()), 1 - decay)
+            torch._foreach_lerp_(
+                list(self.ema.parameters()), list(self.network.parameters()), 1 - decay
+            )
         return cost.item(), count * side * side * self.world
 
     def _checkpoint(self) -> bool:
-        """Validate, save the latest state and, if it is the best so far, that too. Returns whether it is."""
+        """Validate, save the latest state and, if it is the best so far, that too. Returns whether
+        it is."""
         figure = _validate(self.ema, self.validation, self.device, self.options.metric)
         self.figure = figure
         best = figure < self.best
         self.best = min(self.best, figure)
         if self.rank == 0:
-            state = {"step": self.step, "elapsed_seconds": self.elapsed, "best": self.best, "figure": figure}
+            state = {
+                "step": self.step,
+                "elapsed_seconds": self.elapsed,
+                "best": self.best,
+                "figure": figure,
+            }
             for name in ["best", "latest"] if best else ["latest"]:
-                save_checkpoint(self.options.run / name, self.network, self.ema, self.optimiser, state)
+                save_checkpoint(
+                    self.options.run / name, self.network, self.ema, self.optimiser, state
+                )
             with (self.options.run / "validation.csv").open("a") as file:
                 if file.tell() == 0:
                     file.write("step,hours,log_j\n")
                 file.write(f"{self.step},{self.elapsed / 3600:.4f},{figure:.5f}\n")
         return best
 
-    def _progress(self, share: float, cost: float, rate: float, best: bool, validated: bool) -> Progress:
+    def _progress(
+        self, share: float, cost: float, rate: float, best: bool, validated: bool
+    ) -> Progress:
         left = self.elapsed * (1 - share) / max(share, 1e-6)
         return Progress(self.step, share, cost, rate, left, self.figure, best, validated)
 
@@ -230,8 +199,10 @@ class Trainer:
         """The same decision in all processes: that of rank 0, but any of them may ask to stop."""
         if self.world == 1:
             return share, stop, due
-        decision = torch.tensor([share if self.rank == 0 else 0.0, float(stop), float(due and self.rank == 0)])
-        dist.all_reduce(decision.to(self.device))
+        first = self.rank == 0
+        values = [share if first else 0.0, float(stop), float(due and first)]
+        decision = torch.tensor(values, device=self.device)
+        dist.all_reduce(decision)
         return decision[0].item(), decision[1].item() > 0, decision[2].item() > 0
 
     def _stop(self, *_: object) -> None:
@@ -242,7 +213,9 @@ class Trainer:
             return network_from_weights(load_weights(self.options.start))
         network = VAE(self.options.config)
         crops = self.sampler.start_batches(24, 64, 128)
-        start_as_klt(network, [torch.from_numpy(c).permute(0, 3, 1, 2).float() / 255 for c in crops])
+        start_as_klt(
+            network, [torch.from_numpy(c).permute(0, 3, 1, 2).float() / 255 for c in crops]
+        )
         return network
 
     def _parameter_groups(self) -> list[dict]:
@@ -269,7 +242,9 @@ class Trainer:
             "validation log J": round(self.best, 4),
             "metric": self.options.metric,
             "recipe": options["recipe"],
-            "started from": load_weights(self.options.start).model_id.hex() if self.options.start else "KLT",
+            "started from": load_weights(self.options.start).model_id.hex()
+            if self.options.start
+            else "KLT",
         }
 
 
@@ -303,13 +278,16 @@ def _join_processes() -> tuple[int, int]:
 
 
 def _find_sources(options: TrainOptions, write: bool) -> dict[str, list[Source]]:
-    """Pictures by split; the list is kept in the run folder, so that a resumed run sees the same ones."""
+    """Pictures by split; the list is kept in the run folder, so that a resumed run sees the same
+    ones."""
     listing = options.run / "pictures.json"
     if listing.exists():
         stored = json.loads(listing.read_text())
         return {split: [Source(**s) for s in found] for split, found in stored["splits"].items()}
     found, skipped = scan_folder(options.folder, options.recipe.crop)
-    splits = {name: [s for s in found if s.split == name] for name in ("train", "validation", "test")}
+    splits = {
+        name: [s for s in found if s.split == name] for name in ("train", "validation", "test")
+    }
     if options.validation_folder is not None:
         validation, more_skipped = scan_folder(options.validation_folder, 64)
         skipped += more_skipped
@@ -322,7 +300,8 @@ def _find_sources(options: TrainOptions, write: bool) -> dict[str, list[Source]]
                 splits[name].append(replace(splits[donor].pop(), split=name))
     if len(splits["train"]) == 0 or len(splits["validation"]) == 0:
         raise UsageError(
-            f"{options.folder}: {len(found)} usable pictures of at least {options.recipe.crop} pixels a side"
+            f"{options.folder}: {len(found)} usable pictures of at least"
+            f" {options.recipe.crop} pixels a side"
             f" ({len(skipped)} left out); training needs at least 3"
         )
     if write:

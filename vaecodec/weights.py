@@ -1,12 +1,12 @@
 """Weight files: safetensors with the float network, the integer network and the tables.
 
 A model's identity is the first 8 bytes of the SHA-256 of its file, so that any tool can check it.
-Tensors:  net.*    parameters of network.VAE: float16, float32 (fixed front end), or int8 with the step
-                   of each output channel in net.*.step (float32)
+Tensors:  net.*    parameters of network.VAE: float16, float32 (fixed front end), or int8 with the
+                   step of each output channel in net.*.step (float32)
           scale.*  integers of exact.ScaleNetwork
           tables.y, tables.z              int32 tables (see tables.py), one after the other
           tables.y_sizes, tables.z_sizes  int32 lengths of the tables
-Metadata: "vaecodec": JSON with "format", "config" (sizes of the network) and "card" (free text by name).
+Metadata: "vaecodec": JSON with "format", "config" (sizes of the network) and "card" (free text).
 """
 
 import hashlib
@@ -72,22 +72,28 @@ def find_weights(model_id: bytes) -> Path:
     VAECODEC_MODELS holds files and folders, separated as in PATH. Raises ModelError.
     """
     places = [default_weights_path().parent]
-    places += [Path(place) for place in os.environ.get("VAECODEC_MODELS", "").split(os.pathsep) if place]
+    places += [
+        Path(place) for place in os.environ.get("VAECODEC_MODELS", "").split(os.pathsep) if place
+    ]
     for place in places:
         for path in sorted(place.glob("*.safetensors")) if place.is_dir() else [place]:
             try:
-                if path.stat().st_size <= MAX_FILE_BYTES and identity(path.read_bytes()) == model_id:
+                if (
+                    path.stat().st_size <= MAX_FILE_BYTES
+                    and identity(path.read_bytes()) == model_id
+                ):
                     return path
             except OSError:
                 continue
     raise ModelError(
-        f"was made with model {model_id.hex()}, which is not here; name its file with --model, or list its"
-        " folder in VAECODEC_MODELS"
+        f"was made with model {model_id.hex()}, which is not here; name its file with --model,"
+        " or list its folder in VAECODEC_MODELS"
     )
 
 
 def identity(data: bytes) -> bytes:
-    """The name of a model in the files it makes: the first bytes of the SHA-256 of its weight file."""
+    """The name of a model in the files it makes: the first bytes of the SHA-256 of its weight
+    file."""
     return hashlib.sha256(data).digest()[:MODEL_ID_BYTES]
 
 
@@ -116,7 +122,9 @@ def _unpack(data: bytes) -> Weights:
     net = {name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")}
     for name, tensor in net.items():
         step = net.get(f"{name}{STEP_SUFFIX}")
-        sound = tensor.dtype in (np.float16, np.float32) if step is None else tensor.dtype == np.int8
+        sound = (
+            tensor.dtype in (np.float16, np.float32) if step is None else tensor.dtype == np.int8
+        )
         if not sound or not np.isfinite(tensor).all():
             raise ValueError(f"{name} holds values that are not numbers")
         if step is not None and step.shape != tensor.shape[:1]:
@@ -137,7 +145,12 @@ def _unpack(data: bytes) -> Weights:
 
 
 def _split(flat: np.ndarray, sizes: np.ndarray) -> list[np.ndarray]:
-    if flat.ndim != 1 or sizes.ndim != 1 or (sizes < 2).any() or sizes.sum(dtype=np.int64) != len(flat):
+    if (
+        flat.ndim != 1
+        or sizes.ndim != 1
+        or (sizes < 2).any()
+        or sizes.sum(dtype=np.int64) != len(flat)
+    ):
         raise ValueError("tables do not have the lengths stated")
     tables = np.split(flat, np.cumsum(sizes)[:-1])
     for table in tables:
