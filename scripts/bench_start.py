@@ -1,0 +1,67 @@
+"""Whole-process time and memory of encoding and decoding one picture, beside `import torch`.
+
+    python scripts/bench_start.py [PICTURE] [--runs 7]
+
+The commands take turns in one run, so that a machine whose speed drifts slows all of them; the
+medians and their ratio to `python -c "import torch"` are what to quote.
+"""
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+PHOTO = Path(__file__).parent.parent / "tests" / "photos" / "bay.jpg"
+
+
+def measure(words: list[str]) -> tuple[float, float]:
+    """Seconds and peak MiB of a command, as the operating system counts them."""
+    started = time.monotonic()
+    process = os.posix_spawn(
+        words[0],
+        words,
+        os.environ,
+        file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)],
+    )
+    _, status, usage = os.wait4(process, 0)
+    if status:
+        sys.exit(f"failed: {' '.join(words)}")
+    return time.monotonic() - started, usage.ru_maxrss / 1024
+
+
+@click.command()
+@click.argument("picture", type=Path, default=PHOTO)
+@click.option("--runs", default=7, show_default=True)
+def main(picture: Path, runs: int) -> None:
+    """Print a line for each command."""
+    with tempfile.TemporaryDirectory() as folder:
+        vae, png = f"{folder}/a.vae", f"{folder}/a.png"
+        command = [sys.executable, "-m", "vaecodec"]
+        commands = {
+            "import torch": [sys.executable, "-c", "import torch"],
+            "encode": [*command, "encode", "-f", str(picture), "-o", vae],
+            "decode": [*command, "decode", "-f", vae, "-o", png],
+            "info": [*command, "info", vae],
+            "--help": [*command, "--help"],
+        }
+        for words in commands.values():  # warm the file cache; encode makes what decode reads
+            measure(words)
+        results = {name: [] for name in commands}
+        for _ in range(runs):
+            for name, words in commands.items():
+                results[name].append(measure(words))
+    base = statistics.median(seconds for seconds, _ in results["import torch"])
+    for name, figures in results.items():
+        seconds = statistics.median(s for s, _ in figures)
+        memory = max(m for _, m in figures)
+        click.echo(
+            f"{name:>12}: {seconds:.2f} s, {seconds / base:.2f} x import torch, {memory:.0f} MiB"
+        )
+
+
+if __name__ == "__main__":
+    main()
