@@ -103,6 +103,32 @@ def test_target_that_cannot_be_met(run, photo_path: Path, tmp_path: Path):
     )
 
 
+def test_pipes(tmp_path: Path, photo_path: Path, tiny_model_path: Path):
+    """Data on standard output, words on standard error, and a reader that leaves early is no
+    fault."""
+    command = f"{sys.executable} -m vaecodec"
+    model = f"--model {tiny_model_path}"
+    pipeline = (
+        f"cat {photo_path} | {command} encode - -o - {model}"
+        f" | {command} decode - -o - {model} > {tmp_path / 'b.png'}"
+    )
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", pipeline], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("\n") == 2 and "bpp" in done.stderr
+    decoded = np.asarray(Image.open(tmp_path / "b.png"))
+    assert psnr_db(np.asarray(Image.open(photo_path)), decoded) > 28
+    early = f"{command} encode {photo_path} -o - --quiet {model} | head -c 10 > /dev/null"
+    done = subprocess.run(["bash", "-c", early], capture_output=True, text=True)
+    assert done.stderr == ""
+
+
+def test_quiet(run, photo_path: Path):
+    result = run("encode", photo_path, "--quiet")
+    assert result.exit_code == 0 and result.output == ""
+
+
 def test_info(run, photo_path: Path):
     run("encode", photo_path, "-q", 40)
     vae = photo_path.with_suffix(".vae")

@@ -36,7 +36,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         {"__init__", "cli_codec", "cli_inspect", "cli_options", "cli_train", "errors"},
         {"click"},
     ),
-    "cli_options": ({"container", "errors"}, {"click"}),
+    "cli_options": ({"container", "errors", "files"}, {"click"}),
     "cli_codec": (
         {
             "cli_options",

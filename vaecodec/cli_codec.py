@@ -15,13 +15,17 @@ from vaecodec.cli_options import (
     MODEL,
     OUTPUT,
     PASSPHRASE_FILE,
+    QUIET,
+    check_output,
+    is_pipe,
     naming,
     open_input,
     passphrase_for,
     quality_of_level,
     read_passphrase,
-    refuse_same,
+    say_done,
     say_notes,
+    write_output,
 )
 from vaecodec.container import METADATA_TYPES
 from vaecodec.errors import UsageError
@@ -101,6 +105,7 @@ class SizeType(click.ParamType):
 )
 @PASSPHRASE_FILE
 @FORCE
+@QUIET
 @MODEL
 @DEVICE
 @LIMIT
@@ -119,13 +124,16 @@ def encode(
     encrypt: bool,
     passphrase_file: Path | None,
     force: bool,
+    quiet: bool,
     model: Path | None,
     device: str,
     max_pixels: int,
 ) -> None:
-    """Encode the picture IN (to IN's name with .vae by default)."""
-    from vaecodec.files import check_writable, write_whole
-    from vaecodec.picture_reader import read_picture
+    """Encode the picture IN (to IN's name with .vae by default).
+
+    `-` is standard input or output.
+    """
+    from vaecodec.picture_reader import picture_from_file
 
     targets = {
         kind: value
@@ -144,10 +152,10 @@ def encode(
         raise UsageError(
             "--encrypt needs a passphrase: give --passphrase-file FILE or set VAECODEC_PASSPHRASE"
         )
-    target = output or source.with_suffix(".vae")
-    check_writable(target, force)
-    refuse_same(source, target)
-    picture = read_picture(source, max_pixels, page)
+    target = output or (source if is_pipe(source) else source.with_suffix(".vae"))
+    check_output(source, target, force)
+    with open_input(source) as file, naming(source):
+        picture = picture_from_file(file, max_pixels, page)
     say_notes(source, picture.notes)
     picture = picture.without_metadata(METADATA_KINDS if "all" in strip else strip)
 
@@ -174,10 +182,10 @@ def encode(
     else:
         data = encode_picture(picture, load_model(model, device), options)
         reached = ""
-    write_whole(target, lambda file: file.write(data), force)
+    write_output(target, lambda file: file.write(data), force)
     bpp = 8 * len(data) / (height * width)
     ratio = picture.size_bytes / len(data)
-    click.echo(f"{target}: {len(data)} bytes, {bpp:.3f} bpp, {ratio:.1f}:1{reached}")
+    say_done(target, f"{len(data)} bytes, {bpp:.3f} bpp, {ratio:.1f}:1{reached}", quiet)
 
 
 class _RegionType(click.ParamType):
@@ -213,6 +221,7 @@ class _RegionType(click.ParamType):
 )
 @PASSPHRASE_FILE
 @FORCE
+@QUIET
 @MODEL
 @DEVICE
 @LIMIT
@@ -224,23 +233,21 @@ def decode(
     salvage: bool,
     passphrase_file: Path | None,
     force: bool,
+    quiet: bool,
     model: Path | None,
     device: str,
     max_pixels: int,
 ) -> None:
     """Decode the .vae file IN (to IN's name with .png by default; the format follows OUT's
     suffix)."""
-    from vaecodec.files import check_writable, write_whole
-
-    target = output or source.with_suffix(".png")
-    check_writable(target, force)
-    refuse_same(source, target)
-    file = open_input(source)
-    with file, naming(source):
+    target = output or (source if is_pipe(source) else source.with_suffix(".png"))
+    suffix = ".png" if is_pipe(target) else target.suffix
+    check_output(source, target, force)
+    with open_input(source) as file, naming(source):
         from vaecodec.container import read_header
         from vaecodec.picture_writer import check_suffix, write_picture
 
-        check_suffix(target.suffix)
+        check_suffix(suffix)
         header = read_header(file, max_pixels)  # before the seconds that loading the network takes
         file.seek(0)
         passphrase = passphrase_for(file, passphrase_file)
@@ -252,12 +259,12 @@ def decode(
         options = DecodeOptions(max_pixels, region, divisor, salvage, passphrase)
         picture = decode_picture(file, load_model(model, device, header.model_id), options)
     notes: list[str] = []
-    size_bytes = write_whole(
-        target, lambda out: notes.extend(write_picture(picture, out, target.suffix)), force
+    size_bytes = write_output(
+        target, lambda out: notes.extend(write_picture(picture, out, suffix)), force
     )
     say_notes(source, picture.notes)
     say_notes(target, notes)
     height, width = picture.pixels.shape[:2]
-    click.echo(f"{target}: {width}x{height} {picture.mode}, {size_bytes} bytes")
+    say_done(target, f"{width}x{height} {picture.mode}, {size_bytes} bytes", quiet)
     if picture.notes:  # something was lost
         sys.exit(1)

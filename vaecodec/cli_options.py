@@ -1,9 +1,10 @@
 """What the commands share: options, the quality scale, opening inputs, naming files in faults."""
 
+import io
 import os
 import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -11,6 +12,7 @@ import click
 
 from vaecodec.container import LEVEL_MAX, MAX_PIXELS, is_encrypted
 from vaecodec.errors import UsageError, VaecodecError
+from vaecodec.files import check_writable, write_whole
 
 EPILOG = "Exit codes: 0 done, 1 the data could not be processed, 2 wrong usage."
 
@@ -21,6 +23,7 @@ def to_path(text: str) -> Path:
 
 INPUT = click.argument("source", metavar="IN", type=to_path)
 OUTPUT = click.option("-o", "--output", metavar="OUT", type=to_path, help="File to write.")
+QUIET = click.option("--quiet", is_flag=True, help="Say nothing when all goes well.")
 FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite an existing output.")
 MODEL = click.option(
     "--model", metavar="PATH", type=to_path, help="Weight file instead of the default model."
@@ -72,6 +75,23 @@ def quality_of_level(level: int) -> float:
     return 100 * level / LEVEL_MAX
 
 
+def write_output(target: Path, write: Callable[[BinaryIO], object], force: bool) -> int:
+    """Write a file whole or not at all, or to standard output for `-`; returns its bytes."""
+    if not is_pipe(target):
+        return write_whole(target, write, force)
+    buffer = io.BytesIO()
+    write(buffer)
+    sys.stdout.buffer.write(buffer.getbuffer())
+    sys.stdout.buffer.flush()
+    return buffer.tell()
+
+
+def say_done(target: Path, text: str, quiet: bool) -> None:
+    """The line of a command that succeeded; never mixed with the data of a pipe."""
+    if not quiet:
+        click.echo(f"{target}: {text}", err=is_pipe(target))
+
+
 def say_notes(path: Path, notes: Iterable[str]) -> None:
     for note in notes:
         click.echo(f"{path}: {note}", err=True)
@@ -91,7 +111,15 @@ class naming:
             raise type(error)(f"{self.path}: {error}") from None
 
 
+def is_pipe(path: Path) -> bool:
+    """Whether a path stands for standard input or output."""
+    return str(path) == "-"
+
+
 def open_input(path: Path) -> BinaryIO:
+    """A file opened for reading; all of standard input for `-`. Raises UsageError."""
+    if is_pipe(path):
+        return io.BytesIO(sys.stdin.buffer.read())
     try:
         return path.open("rb")
     except FileNotFoundError:
@@ -102,6 +130,12 @@ def open_input(path: Path) -> BinaryIO:
         raise VaecodecError(f"{path}: cannot read: {error.strerror}") from None
 
 
-def refuse_same(source: Path, target: Path) -> None:
+def check_output(source: Path, target: Path, force: bool) -> None:
+    """Raise UsageError, before any work is done, for an output that cannot be written."""
+    if is_pipe(target):
+        if sys.stdout.isatty():
+            raise UsageError("standard output is a terminal; name a file with -o, or use a pipe")
+        return
+    check_writable(target, force)
     if target.exists() and source.exists() and target.samefile(source):
         raise UsageError(f"{source}: is input and output at once; name another output with -o")
