@@ -319,7 +319,6 @@ def test_unwritable_outputs(run, photo_path: Path, tmp_path: Path):
     assert_fails(
         run("encode", photo_path, "-o", tmp_path / "none" / "x.vae"), 2, "no such directory"
     )
-    assert_fails(run("encode", photo_path, "-o", tmp_path), 2, "directory")
     run("encode", photo_path)
     assert_fails(run("decode", tmp_path / "photo.vae", "-o", tmp_path / "x.doc"), 2, ".doc", ".png")
 

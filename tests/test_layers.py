@@ -37,12 +37,14 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         {"click"},
     ),
     "cli_options": ({"container", "errors", "files"}, {"click"}),
+    "batch": ({"errors"}, set()),
+    "cli_batch": ({"batch", "cli_options", "errors", "model"}, {"click"}),
     "cli_codec": (
         {
+            "cli_batch",
             "cli_options",
             "container",
             "errors",
-            "files",
             "model",
             "picture_reader",
             "picture_writer",

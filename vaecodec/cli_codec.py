@@ -2,15 +2,25 @@
 
 import re
 import sys
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from vaecodec.cli_batch import (
+    JOBS,
+    ON_ERROR,
+    RECURSIVE,
+    SKIP_EXISTING,
+    run_many,
+    single_target,
+)
 from vaecodec.cli_options import (
     DEVICE,
     EPILOG,
     FORCE,
-    INPUT,
+    INPUTS,
     LIMIT,
     MODEL,
     OUTPUT,
@@ -29,6 +39,9 @@ from vaecodec.cli_options import (
 )
 from vaecodec.container import METADATA_TYPES
 from vaecodec.errors import UsageError
+
+if TYPE_CHECKING:
+    from vaecodec.model import Model
 
 DEFAULT_QUALITY = 60.0
 METADATA_KINDS = tuple(METADATA_TYPES)
@@ -51,7 +64,7 @@ class SizeType(click.ParamType):
 
 
 @click.command(epilog=EPILOG)
-@INPUT
+@INPUTS
 @OUTPUT
 @click.option(
     "-q",
@@ -109,8 +122,12 @@ class SizeType(click.ParamType):
 @MODEL
 @DEVICE
 @LIMIT
+@RECURSIVE
+@JOBS
+@SKIP_EXISTING
+@ON_ERROR
 def encode(
-    source: Path,
+    sources: tuple[Path, ...],
     output: Path | None,
     quality: float,
     target_size: float | None,
@@ -128,64 +145,82 @@ def encode(
     model: Path | None,
     device: str,
     max_pixels: int,
+    **many: object,
 ) -> None:
-    """Encode the picture IN (to IN's name with .vae by default).
+    """Encode pictures: IN to OUT (IN's name with .vae by default), or many into the folder OUT.
 
     `-` is standard input or output.
     """
-    from vaecodec.picture_reader import picture_from_file
-
-    targets = {
-        kind: value
-        for kind, value in (
-            ("size", target_size),
-            ("bpp", target_bpp),
-            ("psnr", target_psnr),
-            ("ms-ssim", target_ms_ssim),
-        )
-        if value is not None
+    wishes = {
+        "size": target_size,
+        "bpp": target_bpp,
+        "psnr": target_psnr,
+        "ms-ssim": target_ms_ssim,
     }
+    targets = {kind: value for kind, value in wishes.items() if value is not None}
     if len(targets) > 1:
         raise UsageError("give one target only")
+    single = single_target(sources, output, ".vae")
     passphrase = read_passphrase(passphrase_file, ask=True, confirm=True) if encrypt else None
     if encrypt and passphrase is None:
-        raise UsageError(
-            "--encrypt needs a passphrase: give --passphrase-file FILE or set VAECODEC_PASSPHRASE"
-        )
-    target = output or (source if is_pipe(source) else source.with_suffix(".vae"))
-    check_output(source, target, force)
-    with open_input(source) as file, naming(source):
-        picture = picture_from_file(file, max_pixels, page)
-    say_notes(source, picture.notes)
-    picture = picture.without_metadata(METADATA_KINDS if "all" in strip else strip)
+        raise UsageError("--encrypt needs --passphrase-file FILE or VAECODEC_PASSPHRASE")
 
-    from vaecodec.model import load_model
-    from vaecodec.pipeline import EncodeOptions, encode_picture, level_of_quality
+    @cache
+    def load() -> "Model":
+        from vaecodec.model import load_model
 
-    alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)
-    options = EncodeOptions(level_of_quality(quality), alpha_level, passphrase)
-    height, width = picture.pixels.shape[:2]
-    if targets:
-        from vaecodec.ratecontrol import require
-        from vaecodec.targets import UNITS, encode_to_target, wish_of
+        return load_model(model, device)
 
-        ((kind, value),) = targets.items()
-        if kind == "bpp":
-            kind, value = "size", value * height * width / 8
-        trial, _ = encode_to_target(picture, load_model(model, device), options, kind, value)
-        if not best_effort:
+    def work(source: Path, target: Path) -> tuple[int, int]:
+        from vaecodec.picture_reader import picture_from_file
+
+        check_output(source, target, force)
+        with open_input(source) as file, naming(source):
+            picture = picture_from_file(file, max_pixels, page)
+            bytes_in = file.tell() if is_pipe(source) else source.stat().st_size
+        say_notes(source, picture.notes)
+        picture = picture.without_metadata(METADATA_KINDS if "all" in strip else strip)
+
+        from vaecodec.pipeline import EncodeOptions, encode_picture, level_of_quality
+
+        alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)
+        options = EncodeOptions(level_of_quality(quality), alpha_level, passphrase)
+        if targets:
             with naming(source):
-                require(wish_of(kind, value), trial, UNITS[kind])
-        data = trial.data
-        reached = f", quality {quality_of_level(trial.level):.1f}"
-        reached += "" if kind == "size" else f", {trial.value:.4g} {UNITS[kind]}"
-    else:
-        data = encode_picture(picture, load_model(model, device), options)
-        reached = ""
-    write_output(target, lambda file: file.write(data), force)
-    bpp = 8 * len(data) / (height * width)
-    ratio = picture.size_bytes / len(data)
-    say_done(target, f"{len(data)} bytes, {bpp:.3f} bpp, {ratio:.1f}:1{reached}", quiet)
+                data, reached = _encode_to_target(picture, load(), options, targets, best_effort)
+        else:
+            data, reached = encode_picture(picture, load(), options), ""
+        write_output(target, lambda file: file.write(data), force)
+        height, width = picture.pixels.shape[:2]
+        rate = f"{8 * len(data) / (height * width):.3f} bpp, {picture.size_bytes / len(data):.1f}:1"
+        say_done(target, f"{len(data)} bytes, {rate}{reached}", quiet or single is None)
+        return bytes_in, len(data)
+
+    if single is not None:
+        work(sources[0], single)
+        return
+
+    from vaecodec.picture_reader import is_picture_name
+
+    run_many(sources, output, ".vae", is_picture_name, work, load, quiet=quiet, **many)
+
+
+def _encode_to_target(
+    picture, model: "Model", options, targets: dict[str, float], best_effort: bool
+):
+    """The file nearest to the target, and what is said of it."""
+    from vaecodec.ratecontrol import require
+    from vaecodec.targets import UNITS, encode_to_target, wish_of
+
+    ((kind, value),) = targets.items()
+    if kind == "bpp":
+        height, width = picture.pixels.shape[:2]
+        kind, value = "size", value * height * width / 8
+    trial, _ = encode_to_target(picture, model, options, kind, value)
+    if not best_effort:
+        require(wish_of(kind, value), trial, UNITS[kind])
+    reached = "" if kind == "size" else f", {trial.value:.4g} {UNITS[kind]}"
+    return trial.data, f", quality {quality_of_level(trial.level):.1f}{reached}"
 
 
 class _RegionType(click.ParamType):
@@ -202,7 +237,7 @@ class _RegionType(click.ParamType):
 
 
 @click.command(epilog=EPILOG)
-@INPUT
+@INPUTS
 @OUTPUT
 @click.option(
     "--region", type=_RegionType(), default=None, help="Decode only this part, in pixels."
@@ -215,6 +250,13 @@ class _RegionType(click.ParamType):
     help="Decode at a fraction of the size.",
 )
 @click.option(
+    "--to",
+    default="png",
+    show_default=True,
+    metavar="FORMAT",
+    help="Format where no output names one: png, jpg, webp, avif, tiff, ...",
+)
+@click.option(
     "--salvage",
     is_flag=True,
     help="Decode what is left of a damaged file, grey where it is lost; exits 1.",
@@ -225,46 +267,79 @@ class _RegionType(click.ParamType):
 @MODEL
 @DEVICE
 @LIMIT
+@RECURSIVE
+@JOBS
+@SKIP_EXISTING
+@ON_ERROR
 def decode(
-    source: Path,
+    sources: tuple[Path, ...],
     output: Path | None,
     region,
     scale: str,
     salvage: bool,
+    to: str,
     passphrase_file: Path | None,
     force: bool,
     quiet: bool,
     model: Path | None,
     device: str,
     max_pixels: int,
+    **many: object,
 ) -> None:
-    """Decode the .vae file IN (to IN's name with .png by default; the format follows OUT's
-    suffix)."""
-    target = output or (source if is_pipe(source) else source.with_suffix(".png"))
-    suffix = ".png" if is_pipe(target) else target.suffix
-    check_output(source, target, force)
-    with open_input(source) as file, naming(source):
-        from vaecodec.container import read_header
-        from vaecodec.picture_writer import check_suffix, write_picture
+    """Decode .vae files: IN to OUT (IN's name with .png by default), or many into the folder OUT.
 
-        check_suffix(suffix)
-        header = read_header(file, max_pixels)  # before the seconds that loading the network takes
-        file.seek(0)
-        passphrase = passphrase_for(file, passphrase_file)
+    The format follows OUT's suffix. `-` is standard input or output, which gets a PNG.
+    """
+    from vaecodec.picture_writer import check_suffix, write_picture
 
+    default_suffix = f".{to.removeprefix('.')}"
+    check_suffix(default_suffix)
+    single = single_target(sources, output, default_suffix)
+    losses: list[Path] = []
+
+    @cache
+    def load(model_id: bytes | None = None) -> "Model":
         from vaecodec.model import load_model
-        from vaecodec.pipeline import DecodeOptions, decode_picture
 
-        divisor = int(scale.removeprefix("1/"))
-        options = DecodeOptions(max_pixels, region, divisor, salvage, passphrase)
-        picture = decode_picture(file, load_model(model, device, header.model_id), options)
-    notes: list[str] = []
-    size_bytes = write_output(
-        target, lambda out: notes.extend(write_picture(picture, out, suffix)), force
-    )
-    say_notes(source, picture.notes)
-    say_notes(target, notes)
-    height, width = picture.pixels.shape[:2]
-    say_done(target, f"{width}x{height} {picture.mode}, {size_bytes} bytes", quiet)
-    if picture.notes:  # something was lost
+        return load_model(model, device, model_id)
+
+    def work(source: Path, target: Path) -> tuple[int, int]:
+        from vaecodec.container import read_header
+
+        suffix = default_suffix if is_pipe(target) else target.suffix
+        check_output(source, target, force)
+        with open_input(source) as file, naming(source):
+            check_suffix(suffix)
+            header = read_header(file, max_pixels)  # before the seconds that loading takes
+            file.seek(0)
+            passphrase = passphrase_for(file, passphrase_file)
+
+            from vaecodec.pipeline import DecodeOptions, decode_picture
+
+            divisor = int(scale.removeprefix("1/"))
+            options = DecodeOptions(max_pixels, region, divisor, salvage, passphrase)
+            picture = decode_picture(file, load(header.model_id), options)
+            bytes_in = file.tell()
+        notes: list[str] = []
+        size_bytes = write_output(
+            target, lambda out: notes.extend(write_picture(picture, out, suffix)), force
+        )
+        say_notes(source, picture.notes)
+        say_notes(target, notes)
+        height, width = picture.pixels.shape[:2]
+        text = f"{width}x{height} {picture.mode}, {size_bytes} bytes"
+        say_done(target, text, quiet or single is None)
+        if picture.notes:
+            losses.append(source)
+        return bytes_in, size_bytes
+
+    if single is not None:
+        work(sources[0], single)
+    else:
+        run_many(sources, output, default_suffix, is_vae_name, work, load, quiet=quiet, **many)
+    if losses:
         sys.exit(1)
+
+
+def is_vae_name(path: Path) -> bool:
+    return path.suffix.lower() == ".vae"

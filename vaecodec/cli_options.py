@@ -21,8 +21,10 @@ def to_path(text: str) -> Path:
     return Path(text)
 
 
-INPUT = click.argument("source", metavar="IN", type=to_path)
-OUTPUT = click.option("-o", "--output", metavar="OUT", type=to_path, help="File to write.")
+INPUTS = click.argument("sources", metavar="IN...", type=to_path, nargs=-1, required=True)
+OUTPUT = click.option(
+    "-o", "--output", metavar="OUT", type=to_path, help="File to write, or folder."
+)
 QUIET = click.option("--quiet", is_flag=True, help="Say nothing when all goes well.")
 FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite an existing output.")
 MODEL = click.option(

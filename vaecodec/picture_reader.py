@@ -35,6 +35,12 @@ def read_picture(path: Path, max_pixels: int, page: int | None = None) -> Pictur
         return picture_from_file(file, max_pixels, page)
 
 
+def is_picture_name(path: Path) -> bool:
+    """Whether a file's suffix is that of a picture."""
+    known = Image.registered_extensions()
+    return known.get(path.suffix.lower()) not in (None, "VAE", "PDF", *_REFUSED_FORMATS)
+
+
 def picture_size(path: Path, max_pixels: int) -> tuple[int, int]:
     """Width and height of a picture as it is shown, from its header. Raises as `read_picture`
     does."""

@@ -1,0 +1,139 @@
+"""Many files: trees kept, names never shared, faults reported, interruptions continued."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from conftest import make_photo
+from PIL import Image
+
+from vaecodec.batch import Job, plan, run
+from vaecodec.cli import main
+from vaecodec.errors import UsageError, VaecodecError
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Pictures in nested folders, two that differ in their suffix alone, a broken one, and a text."""
+    folder = tmp_path / "photos"
+    (folder / "deep" / "er").mkdir(parents=True)
+    names = ["a.png", "a.jpg", "b.webp", "deep/c.png", "deep/er/d.bmp"]
+    for number, name in enumerate(names):
+        Image.fromarray(make_photo(40 + number, 50, seed=number)).save(folder / name)
+    (folder / "deep" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+@pytest.fixture
+def call(tiny_model_path: Path):
+    def command(*arguments: object) -> Result:
+        words = [*map(str, arguments), "--model", str(tiny_model_path)]
+        return CliRunner().invoke(main, words)
+
+    return command
+
+
+def files_in(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_tree_there_and_back(call, tree: Path, tmp_path: Path):
+    out, back = tmp_path / "out", tmp_path / "back"
+    result = call("encode", tree, "-r", "-o", out, "--jobs", 2)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("5 done, 1 failed, ")
+    assert result.stderr.count("\n") == 1 and "broken.png: " in result.stderr
+    expected = {"a.png.vae", "a.jpg.vae", "b.vae", "deep/c.vae", "deep/er/d.vae"}
+    assert files_in(out) == expected
+    result = call("decode", out, "-r", "-o", back)
+    assert result.exit_code == 0 and result.stdout.startswith("5 done, 0 failed, ")
+    names = {"a.png.png", "a.jpg.png", "b.png", "deep/c.png", "deep/er/d.png"}
+    assert files_in(back) == names
+    sizes = {Image.open(back / name).size for name in names}
+    assert sizes == {(50, 40 + number) for number in range(5)}
+
+
+def test_jobs_give_the_same_bytes(call, tree: Path, tmp_path: Path):
+    for jobs in (1, 2):
+        call("encode", tree, "-o", tmp_path / str(jobs), "--jobs", jobs)
+    for name in files_in(tmp_path / "1"):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes()
+    assert files_in(tmp_path / "1") == {"a.png.vae", "a.jpg.vae", "b.vae"}, "not below without -r"
+
+
+def test_nothing_is_done_twice_or_overwritten(call, tree: Path, tmp_path: Path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "b.vae").write_bytes(b"mine")
+    result = call("encode", tree, "-o", out)
+    assert result.exit_code == 1 and "b.vae: exists" in result.stderr
+    before = {name: (out / name).stat().st_mtime_ns for name in files_in(out)}
+    result = call("encode", tree, "-o", out, "--skip-existing")
+    assert result.exit_code == 0 and result.stdout == "0 done, 0 failed, 3 skipped\n"
+    assert {name: (out / name).stat().st_mtime_ns for name in files_in(out)} == before
+    assert (out / "b.vae").read_bytes() == b"mine"
+
+
+def test_without_a_folder_outputs_stand_beside_their_sources(call, tree: Path):
+    assert call("encode", tree / "b.webp", tree / "deep" / "c.png").exit_code == 0
+    assert (tree / "b.vae").exists() and (tree / "deep" / "c.vae").exists()
+
+
+def test_patterns(call, tree: Path, tmp_path: Path):
+    assert call("encode", tree / "*.png", "-o", tmp_path / "o").exit_code == 0
+    assert files_in(tmp_path / "o") == {"a.vae"}
+    result = call("encode", tree / "*.xyz", "-o", tmp_path / "o")
+    assert result.exit_code == 2 and "matches no file" in result.stderr
+
+
+def test_stop_on_error(call, tree: Path, tmp_path: Path):
+    sources = [tree / "deep" / "broken.png", tree / "a.png", tree / "b.webp"]
+    result = call("encode", *sources, "-o", tmp_path / "o", "--jobs", 1, "--on-error", "stop")
+    assert result.exit_code == 1 and result.stdout.startswith("0 done, 1 failed")
+
+
+def test_unreadable_and_missing_files_are_reported(call, tree: Path, tmp_path: Path):
+    result = call("encode", tree / "none.png", tree / "a.png", "-o", tmp_path / "o")
+    assert result.exit_code == 1
+    assert "none.png: no such file" in result.stderr and result.stdout.startswith(
+        "1 done, 1 failed"
+    )
+
+
+def test_outputs_that_would_coincide_are_refused(tmp_path: Path):
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same.png").write_bytes(b"")
+    inputs = [tmp_path / "x" / "same.png", tmp_path / "y" / "same.png"]
+    with pytest.raises(UsageError, match="would all become"):
+        plan(inputs, tmp_path / "out", ".vae", False, lambda path: True)
+
+
+def test_interruption_leaves_whole_files_only(tmp_path: Path):
+    jobs = [Job(tmp_path / str(n), tmp_path / f"{n}.out") for n in range(10)]
+
+    def work(job: Job) -> tuple[int, int]:
+        if job.source.name == "5":
+            raise VaecodecError("bad")
+        job.target.write_bytes(b"whole")
+        return 1, 1
+
+    outcomes = run(jobs, work, 2, lambda: None, False, False)
+    for _ in range(3):
+        next(outcomes)
+    outcomes.close()  # what an interrupt does
+    assert len(list(tmp_path.iterdir())) <= 5
+    finished = list(run(jobs, work, 2, lambda: None, True, False))
+    assert sum(o.skipped for o in finished) >= 3 and sum(o.fault is not None for o in finished) == 1
+    assert len(list(tmp_path.glob("*.out"))) == 9
+
+
+def test_pictures_survive(call, tree: Path, tmp_path: Path):
+    before = {name: (tree / name).read_bytes() for name in files_in(tree)}
+    call("encode", tree, "-r", "-o", tmp_path / "o")
+    assert {name: (tree / name).read_bytes() for name in files_in(tree)} == before
+    assert np.asarray(Image.open(tree / "a.png")).shape == (40, 50, 3)
+    assert os.listdir(tmp_path / "o" / "deep") != []

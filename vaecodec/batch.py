@@ -1,0 +1,119 @@
+"""Many files: which output each input gets, and the work on several at a time."""
+
+import glob
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from vaecodec.errors import UsageError, VaecodecError
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to make from another."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: sizes in bytes, or why it failed; neither where it was skipped."""
+
+    job: Job
+    bytes_in: int = 0
+    bytes_out: int = 0
+    fault: str | None = None
+    skipped: bool = False
+
+
+def plan(
+    inputs: Iterable[Path],
+    folder: Path | None,
+    suffix: str,
+    recursive: bool,
+    wanted: Callable[[Path], bool],
+) -> list[Job]:
+    """The jobs for files, folders and patterns, with outputs of `suffix` under `folder`.
+
+    A folder's tree is kept; of its files those that are `wanted` are taken. Without `folder` each
+    output stands beside its source. Inputs that would share an output (a.png and a.jpg) keep their
+    whole names before the suffix. Raises UsageError for an input that is not there, and where two
+    outputs would be the same all the same.
+    """
+    found: dict[Path, Path] = {}  # source -> path of the output without its suffix changed
+    for source, relative in _expand(inputs, recursive, wanted):
+        found[source] = relative if folder is not None else source
+    base = folder or Path()
+    short = {source: base / relative.with_suffix(suffix) for source, relative in found.items()}
+    shared = {target for target, count in Counter(short.values()).items() if count > 1}
+    jobs = [
+        Job(source, base / f"{relative}{suffix}" if short[source] in shared else short[source])
+        for source, relative in found.items()
+    ]
+    for target, count in Counter(job.target for job in jobs).items():
+        if count > 1:
+            names = ", ".join(str(job.source) for job in jobs if job.target == target)
+            raise UsageError(f"{names}: would all become {target}; encode their folders one by one")
+    return jobs
+
+
+def _expand(
+    inputs: Iterable[Path], recursive: bool, wanted: Callable[[Path], bool]
+) -> Iterator[tuple[Path, Path]]:
+    for path in inputs:
+        if path.is_dir():
+            entries = path.rglob("*") if recursive else path.glob("*")
+            for source in sorted(p for p in entries if p.is_file() and wanted(p)):
+                yield source, source.relative_to(path)
+        elif path.exists() or not glob.has_magic(str(path)):
+            yield path, Path(path.name)
+        else:
+            matches = sorted(glob.glob(str(path), recursive=recursive))
+            if not matches:
+                raise UsageError(f"{path}: matches no file")
+            yield from _expand(map(Path, matches), recursive, wanted)
+
+
+def run(
+    jobs: list[Job],
+    work: Callable[[Job], tuple[int, int]],
+    workers: int,
+    start_worker: Callable[[], None],
+    skip_existing: bool,
+    stop_on_error: bool,
+) -> Iterator[Outcome]:
+    """Outcomes as they come. `work` returns bytes in and out and raises VaecodecError.
+
+    No more jobs are begun than are being worked on, so that stopping leaves nothing half done.
+    """
+
+    def attempt(job: Job) -> Outcome:
+        if skip_existing and job.target.exists():
+            return Outcome(job, skipped=True)
+        try:
+            job.target.parent.mkdir(parents=True, exist_ok=True)
+            return Outcome(job, *work(job))
+        except VaecodecError as error:
+            return Outcome(job, fault=str(error))
+        except OSError as error:
+            return Outcome(job, fault=f"{job.target}: {error.strerror or error}")
+        except MemoryError:
+            return Outcome(job, fault=f"{job.source}: not enough memory for a picture of this size")
+
+    remaining = iter(jobs)
+    with ThreadPoolExecutor(workers, initializer=start_worker) as pool:
+        running: set[Future[Outcome]] = set()
+        while True:
+            while len(running) < workers and (job := next(remaining, None)) is not None:
+                running.add(pool.submit(attempt, job))
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                outcome = future.result()
+                yield outcome
+                if stop_on_error and outcome.fault is not None:
+                    remaining = iter(())

@@ -1,0 +1,140 @@
+"""What `encode` and `decode` share for many files: options, progress and the summary."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vaecodec.batch import Outcome, plan, run
+from vaecodec.cli_options import is_pipe
+from vaecodec.errors import UsageError
+
+if TYPE_CHECKING:
+    from vaecodec.model import Model
+
+RECURSIVE = click.option(
+    "-r", "--recursive", is_flag=True, help="Take folders with all below them."
+)
+JOBS = click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=None,
+    help="Files at a time (default: one a core).",
+)
+SKIP_EXISTING = click.option(
+    "--skip-existing", is_flag=True, help="Pass over files whose output is already there."
+)
+ON_ERROR = click.option(
+    "--on-error",
+    type=click.Choice(["continue", "stop"]),
+    default="continue",
+    show_default=True,
+    help="What to do after a file that failed, of many.",
+)
+
+
+def single_target(sources: tuple[Path, ...], output: Path | None, suffix: str) -> Path | None:
+    """The output where one file is asked for, None where many are."""
+    if len(sources) > 1 or sources[0].is_dir() or (output is not None and output.is_dir()):
+        if any(map(is_pipe, (*sources, *([output] if output else [])))):
+            raise UsageError("standard input and output are for single files")
+        return None
+    if not is_pipe(sources[0]) and not sources[0].exists() and set("*?[") & set(str(sources[0])):
+        return None
+    if output is not None:
+        return output
+    return sources[0] if is_pipe(sources[0]) else sources[0].with_suffix(suffix)
+
+
+def run_many(
+    sources: tuple[Path, ...],
+    output: Path | None,
+    suffix: str,
+    wanted: Callable[[Path], bool],
+    work: Callable[[Path, Path], tuple[int, int]],
+    load: "Callable[[], Model]",
+    recursive: bool,
+    jobs: int | None,
+    skip_existing: bool,
+    on_error: str,
+    quiet: bool,
+) -> None:
+    """Do `work` (source, target to bytes in and out) for all files; exits 1 if any failed."""
+    planned = plan(sources, output, suffix, recursive, wanted)
+    if not planned:
+        named = ", ".join(map(str, sources))
+        raise UsageError(f"{named}: directory without such files; -r takes all below it")
+    transforms = load().transforms
+    workers = min(jobs or transforms.workers, len(planned))
+    if workers > 1:
+        transforms.workers = 1  # the files share the cores, so the slices of one do not
+    start = transforms.start_worker if workers > 1 else (lambda: None)
+    tally = _Tally(len(planned), quiet)
+    outcomes = run(
+        planned,
+        lambda job: work(job.source, job.target),
+        workers,
+        start,
+        skip_existing,
+        on_error == "stop",
+    )
+    try:
+        for outcome in outcomes:
+            tally.add(outcome)
+    except KeyboardInterrupt:
+        tally.summarise("interrupted; --skip-existing continues")
+        sys.exit(130)
+    tally.summarise("")
+    sys.exit(1 if tally.failed or tally.seen < len(planned) else 0)
+
+
+class _Tally:
+    """Counts outcomes; one line kept up to date on a terminal, faults and a summary everywhere."""
+
+    def __init__(self, total: int, quiet: bool):
+        self.total, self.quiet = total, quiet
+        self.done = self.skipped = self.failed = self.bytes_in = self.bytes_out = 0
+        self.started = time.monotonic()
+        self.terminal = sys.stderr.isatty() and not quiet
+
+    @property
+    def seen(self) -> int:
+        return self.done + self.skipped + self.failed
+
+    def add(self, outcome: Outcome) -> None:
+        if outcome.fault is not None:
+            self.failed += 1
+            self._clear()
+            click.echo(f"vaecodec: {' '.join(outcome.fault.split())}", err=True)
+        elif outcome.skipped:
+            self.skipped += 1
+        else:
+            self.done += 1
+            self.bytes_in += outcome.bytes_in
+            self.bytes_out += outcome.bytes_out
+        if self.terminal:
+            elapsed = time.monotonic() - self.started
+            left = elapsed / self.seen * (self.total - self.seen)
+            line = f"{self.seen} of {self.total} files, {self._sizes()}, {left:.0f} s left"
+            click.echo(f"\r{line:<79}", nl=False, err=True)
+
+    def summarise(self, remark: str) -> None:
+        self._clear()
+        if self.quiet:
+            return
+        parts = [f"{self.done} done", f"{self.failed} failed"]
+        parts += [f"{self.skipped} skipped"] if self.skipped else []
+        parts += [self._sizes()] if self.done else []
+        parts += [remark] if remark else []
+        click.echo(", ".join(parts))
+
+    def _sizes(self) -> str:
+        ratio = self.bytes_in / self.bytes_out if self.bytes_out else 0
+        return f"{self.bytes_in / 1e6:.1f} MB in, {self.bytes_out / 1e6:.1f} MB out ({ratio:.1f}:1)"
+
+    def _clear(self) -> None:
+        if self.terminal:
+            click.echo(f"\r{'':<79}\r", nl=False, err=True)
