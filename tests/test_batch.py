@@ -16,7 +16,8 @@ from vaecodec.errors import UsageError, VaecodecError
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Pictures in nested folders, two that differ in their suffix alone, a broken one, and a text."""
+    """Pictures in nested folders, two that differ in their suffix alone, a broken one, and a
+    text."""
     folder = tmp_path / "photos"
     (folder / "deep" / "er").mkdir(parents=True)
     names = ["a.png", "a.jpg", "b.webp", "deep/c.png", "deep/er/d.bmp"]

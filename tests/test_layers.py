@@ -115,11 +115,13 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "torch_transforms": ({"container", "errors", "network", "weights"}, TORCH),
     "initialise": ({"exact", "network", "schedule"}, TORCH),
     "losses": ({"network"}, TORCH),
+    "curves": (set(), {"matplotlib"}),
     "dataset": ({"errors", "picture_reader"}, NUMERIC),
     "checkpoint": ({"errors"}, TORCH | {"safetensors"}),
     "training": (
         {
             "checkpoint",
+            "curves",
             "dataset",
             "errors",
             "export",

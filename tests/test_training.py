@@ -77,6 +77,8 @@ def test_from_folder_to_model_to_file(folder: Path, tmp_path: Path):
     ) == (160, 200)
     with (run / "validation.csv").open() as file:
         assert [row["step"] for row in csv.DictReader(file)] == ["3"]
+
+    assert Image.open(run / "validation.png").size[0] > 300
     photo = tmp_path / "photo.png"
     Image.fromarray(make_photo(70, 90, seed=30)).save(photo)
     runner = CliRunner()

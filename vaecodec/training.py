@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from vaecodec.checkpoint import load_checkpoint, save_checkpoint, write_json
+from vaecodec.curves import draw_curves
 from vaecodec.dataset import CropSampler, Source, centre_crop, read_rgb, scan_folder
 from vaecodec.errors import UsageError
 from vaecodec.export import export_model, network_from_weights
@@ -178,10 +179,12 @@ class Trainer:
                 save_checkpoint(
                     self.options.run / name, self.network, self.ema, self.optimiser, state
                 )
-            with (self.options.run / "validation.csv").open("a") as file:
+            records = self.options.run / "validation.csv"
+            with records.open("a") as file:
                 if file.tell() == 0:
                     file.write("step,hours,log_j\n")
                 file.write(f"{self.step},{self.elapsed / 3600:.4f},{figure:.5f}\n")
+            draw_curves(records, self.options.run / "validation.png")
         return best
 
     def _progress(
