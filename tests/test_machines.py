@@ -54,7 +54,7 @@ if noise:
     model.transforms.predict_mean = rough_mean
 if task == "encode":
     pixels = np.load(folder / "photo.npy")
-    for level in (0, 768, 1280):
+    for level in (0, 1000):
         (folder / f"{name}.{level}.vae").write_bytes(encode_picture(Picture(pixels), model,
         EncodeOptions(level)))
 else:
@@ -85,13 +85,13 @@ def run(task: str, folder: Path, name: str) -> list[int]:
 
 
 def test_every_configuration_decodes_the_files_of_every_other(tmp_path: Path):
-    np.save(tmp_path / "photo.npy", make_photo(80, 112, seed=4))
+    np.save(tmp_path / "photo.npy", make_photo(64, 80, seed=4))
     for name in CONFIGURATIONS:
         run("encode", tmp_path, name)
     symbols = {name: run("decode", tmp_path, name) for name in CONFIGURATIONS}
     assert all(seen == symbols["default"] for seen in symbols.values())
     files = sorted(tmp_path.glob("*.vae"))
-    assert len(files) == 3 * len(CONFIGURATIONS) == len(symbols["default"])
+    assert len(files) == 2 * len(CONFIGURATIONS) == len(symbols["default"])
     for file in files:
         decoded = [np.load(path).astype(int) for path in tmp_path.glob(f"{file.stem}.by.*.npy")]
         assert len(decoded) == len(CONFIGURATIONS)
