@@ -16,7 +16,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from vaecodec.blocks import (
     LEAK,
@@ -282,6 +281,8 @@ class VAE(nn.Module):
 def cost_per_pixel(config: NetworkConfig) -> float:
     """Multiplications per pixel of a forward pass through everything, counted on a blank
     picture."""
+    from torch.utils.flop_counter import FlopCounterMode  # slow to import, and seldom needed
+
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         VAE(config)(torch.zeros(1, 3, 128, 128), torch.zeros(1))
     return counter.get_total_flops() / 2 / 128**2

@@ -27,14 +27,37 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def _check_sizes(weights: Weights) -> None:
+    """Raise ValueError unless stored tensors stand behind the sizes, so that they bound the memory."""
+    c, net = weights.config, weights.net
+    backed = {
+        "m": "a_out.weight",
+        "h1": "a1.0.enter.weight",
+        "h2": "a2.0.enter.weight",
+        "cz": "ha_out.weight",
+        "hyper": "ha_in.weight",
+        "context": "ctx_mid.weight",
+    }
+    sizes = {name: net[tensor].shape[0] for name, tensor in backed.items() if tensor in net}
+    sizes["scale"] = weights.scale_parameters["z_conv"].shape[0]
+    wrong = [name for name in [*backed, "scale"] if sizes.get(name) != c.get(name)]
+    wrong += [
+        n
+        for n, part in (("n1", "a1"), ("n2", "a2"))
+        if f"{part}.{c[n] - 1}.enter.weight" not in net
+    ]
+    if wrong:
+        raise ValueError(f"sizes {', '.join(wrong)} do not fit the tensors")
+
+
 class TorchTransforms:
     """Implements model.Transforms. Computes in float32; TF32 is switched off for its own work."""
 
     def __init__(self, weights: Weights, device: str = "auto"):
         self.device = choose_device(device)
         try:
-            with torch.device("meta"):
-                network = VAE(NetworkConfig(**weights.config))
+            _check_sizes(weights)
+            network = VAE(NetworkConfig(**weights.config))  # torch's meta device takes seconds
             state = {
                 name: torch.from_numpy(array) for name, array in weights.float_parameters().items()
             }
@@ -42,7 +65,7 @@ class TorchTransforms:
             # only.
             del network.scale_network
             network.load_state_dict(state, assign=True)
-        except (TypeError, RuntimeError, ValueError) as error:
+        except (KeyError, TypeError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise ModelError(
                 f"the model's weights do not fit its configuration ({reason})"
