@@ -28,7 +28,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def _check_sizes(weights: Weights) -> None:
-    """Raise ValueError unless stored tensors stand behind the sizes, so that they bound the memory."""
+    """Raise ValueError unless tensors of these sizes are stored, which bounds the memory."""
     c, net = weights.config, weights.net
     backed = {
         "m": "a_out.weight",
