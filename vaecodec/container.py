@@ -86,7 +86,6 @@ _CHUNK = struct.Struct("<4sII")
 _CRC = struct.Struct("<I")
 HEADER_BYTES = _HEADER.size + _CRC.size
 CHUNK_BYTES = _CHUNK.size
-SYMBOL_CHECKSUM_BYTES = _CRC.size
 
 
 @dataclass(frozen=True)

@@ -63,9 +63,7 @@ def split_of(name: str) -> str:
 def read_rgb(path: Path) -> np.ndarray:
     """A picture as 8-bit RGB `[H, W, 3]`, upright; grey is repeated, alpha dropped. Raises
     PictureError."""
-    pixels = read_picture(path, MAX_PICTURE_PIXELS).pixels
-    if pixels.dtype == np.uint16:
-        pixels = np.rint(pixels / 257.0).astype(np.uint8)
+    pixels = read_picture(path, MAX_PICTURE_PIXELS).in_8_bits().pixels
     return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
 
 

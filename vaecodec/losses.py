@@ -10,7 +10,6 @@ from torch import Tensor
 
 from vaecodec.network import quality_lambda
 
-METRICS = ("mse", "ms-ssim")
 # Brings 1 - MS-SSIM to the size of 255^2 * MSE at the levels' working points.
 MS_SSIM_WEIGHT = 2000.0
 _MS_SSIM_SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -21,8 +20,7 @@ def rate_distortion(
 ) -> dict[str, Tensor]:
     """`cost` (log J), `bpp` and `mse` (of 255-step samples) per sample `[B]`.
 
-    `output`: of VAE.forward; `x`: `[B, 3, H, W]` in 0..1; `t`: `[B]` level; `metric`: one of
-    METRICS.
+    `output`: of VAE.forward; `x`: `[B, 3, H, W]` in 0..1; `t`: `[B]` level; `metric`: mse or ms-ssim.
     """
     bpp = (output["bits_y"] + output["bits_z"]) / (x.shape[2] * x.shape[3])
     mse = (output["x_hat"] - x).square().mean((1, 2, 3)) * 255**2

@@ -38,8 +38,6 @@ GAIN_RANGE = (2.5, 30.0)  # gains at the start, in units where pixels span 1
 SCALE_RANGE = (0.045, 40.0)  # scales of the logistic distributions, log-spaced
 INDEX_UNIT = 1 << INDEX_UNIT_BITS  # scale indices per unit of the scale network's output
 BLOCK = 8  # side of the pixel blocks of the front end
-STRIDE_Y = 16
-STRIDE_Z = 64
 
 
 @dataclass(frozen=True)

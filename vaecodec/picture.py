@@ -31,6 +31,12 @@ class Picture:
         """Uncompressed size of pixels and alpha."""
         return self.pixels.nbytes + (0 if self.alpha is None else self.alpha.nbytes)
 
+    def in_8_bits(self) -> "Picture":
+        """The picture with its samples reduced to 8 bits, itself where they are that already."""
+        if self.pixels.dtype == np.uint8:
+            return self
+        return replace(self, pixels=np.rint(self.pixels / 257.0).astype(np.uint8))
+
     def without_metadata(self, kinds: Container[str]) -> "Picture":
         """The picture less the metadata of these kinds."""
         kept = {kind: content for kind, content in self.metadata.items() if kind not in kinds}

@@ -68,7 +68,7 @@ def pillow_image(picture: Picture) -> Image.Image:
     What Pillow has no mode for (16-bit colour, 16 bits with transparency) is reduced to 8 bits.
     """
     if picture.mode == "RGB16" or (picture.mode == "grey16" and picture.alpha is not None):
-        picture = replace(picture, pixels=np.rint(picture.pixels / 257.0).astype(np.uint8))
+        picture = picture.in_8_bits()
     samples = (
         picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
     )
@@ -110,8 +110,7 @@ def _fit_to_format(picture: Picture, name: str) -> tuple[Picture, list[str]]:
         )
         if not keeps:
             notes.append(f"reduced to 8 bits, as {name} is written here")
-            reduced = np.rint(picture.pixels / 257.0).astype(np.uint8)
-            picture = replace(picture, pixels=reduced)
+            picture = picture.in_8_bits()
     if picture.alpha is not None and name in _WITHOUT_ALPHA:
         notes.append(f"laid on white, as {name} has no transparency")
         part = (picture.alpha / np.float32(255)).reshape(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from vaecodec.checkpoint import load_checkpoint, save_checkpoint, write_json
 from vaecodec.curves import draw_curves
-from vaecodec.dataset import CropSampler, Source, centre_crop, read_rgb, scan_folder
+from vaecodec.dataset import SPLITS, CropSampler, Source, centre_crop, read_rgb, scan_folder
 from vaecodec.errors import UsageError
 from vaecodec.export import export_model, network_from_weights
 from vaecodec.initialise import start_as_klt
@@ -288,9 +288,7 @@ def _find_sources(options: TrainOptions, write: bool) -> dict[str, list[Source]]
         stored = json.loads(listing.read_text())
         return {split: [Source(**s) for s in found] for split, found in stored["splits"].items()}
     found, skipped = scan_folder(options.folder, options.recipe.crop)
-    splits = {
-        name: [s for s in found if s.split == name] for name in ("train", "validation", "test")
-    }
+    splits = {name: [s for s in found if s.split == name] for name in SPLITS}
     if options.validation_folder is not None:
         validation, more_skipped = scan_folder(options.validation_folder, 64)
         skipped += more_skipped
