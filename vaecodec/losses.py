@@ -20,7 +20,8 @@ def rate_distortion(
 ) -> dict[str, Tensor]:
     """`cost` (log J), `bpp` and `mse` (of 255-step samples) per sample `[B]`.
 
-    `output`: of VAE.forward; `x`: `[B, 3, H, W]` in 0..1; `t`: `[B]` level; `metric`: mse or ms-ssim.
+    `output`: of VAE.forward; `x`: `[B, 3, H, W]` in 0..1; `t`: `[B]` level; `metric`: mse or
+    ms-ssim.
     """
     bpp = (output["bits_y"] + output["bits_z"]) / (x.shape[2] * x.shape[3])
     mse = (output["x_hat"] - x).square().mean((1, 2, 3)) * 255**2
