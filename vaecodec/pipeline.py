@@ -31,7 +31,15 @@ from vaecodec.latents import decode_slice, encode_slice
 from vaecodec.model import Model
 from vaecodec.picture import Picture, box_average
 from vaecodec.slice_source import SalvagedSliceSource, SliceSource
-from vaecodec.tiling import Region, SliceGrid, Window, crop_to_picture, cut, pixels
+from vaecodec.tiling import (
+    STRIDE_Y,
+    Region,
+    SliceGrid,
+    Window,
+    crop_to_picture,
+    cut,
+    pixels,
+)
 
 PREVIEW_SIDE = 256  # the longer side of a preview, at most, in pixels
 PREVIEW_MIN_PIXELS = 4 * 2**20  # larger pictures carry a preview; it is under 1 % of their bytes
@@ -136,7 +144,10 @@ def decode_picture(
         )
     shown = [number for number, windows in enumerate(grid) if region.touches(*windows)]
     target = _Target(header, region, options.scale)
-    needed = sorted({n for number in shown for n in grid.neighbourhood(number)})
+    # What lies further away than a halo cannot reach the region: such latents stay zero.
+    reach = region.grown(STRIDE_Y * model.halo)
+    near = {n for number in shown for n in grid.neighbourhood(number)}
+    needed = sorted(number for number in near if reach.touches(*grid[number]))
     source = (SalvagedSliceSource if options.salvage else SliceSource)(
         file, header, needed, options.passphrase
     )

@@ -67,6 +67,15 @@ class Region:
             and self.top + self.height <= height
         )
 
+    def grown(self, margin: int) -> "Region":
+        """The region and `margin` pixels around it, which may lie outside the picture."""
+        return Region(
+            self.left - margin,
+            self.top - margin,
+            self.width + 2 * margin,
+            self.height + 2 * margin,
+        )
+
     def touches(self, rows: Window, columns: Window) -> bool:
         """Whether the slice of these windows holds any of its pixels."""
         return all(
@@ -104,17 +113,19 @@ class SliceGrid:
         return [r * self.columns + c for r in rows for c in columns]
 
     def assemble(self, slices: Mapping[int, np.ndarray], rows: slice, columns: slice) -> np.ndarray:
-        """Latents `[rows, columns, m]` put together from `slices` by number."""
+        """Latents `[rows, columns, m]` put together from `slices` by number; zero where one is
+        not there."""
         first = next(iter(slices.values()))
         size = rows.stop - rows.start, columns.stop - columns.start
-        result = np.empty((*size, first.shape[2]), first.dtype)
+        result = np.zeros((*size, first.shape[2]), first.dtype)
         for row in range(rows.start // LATENT_SLICE, -(-rows.stop // LATENT_SLICE)):
             for column in range(columns.start // LATENT_SLICE, -(-columns.stop // LATENT_SLICE)):
                 top, left = row * LATENT_SLICE, column * LATENT_SLICE
                 to_rows, from_rows = _overlap(rows, top)
                 to_columns, from_columns = _overlap(columns, left)
-                part = slices[row * self.columns + column]
-                result[to_rows, to_columns] = part[from_rows, from_columns]
+                part = slices.get(row * self.columns + column)
+                if part is not None:
+                    result[to_rows, to_columns] = part[from_rows, from_columns]
         return result
 
 
