@@ -35,20 +35,22 @@ def export_model(
 ) -> None:
     """Write `network` as a weight file. `pictures`: uint8 `[H, W, 3]` samples for the tables."""
     weights = _with_prior_tables(network, card)
-    y_counts = [np.zeros(2 * _y_radius(index) + 2) for index in range(SCALE_COUNT)]
-    z_counts = np.zeros((ANCHORS, network.config.cz, 2 * Z_RADIUS + 2))
+    y_counts = _Counts([_y_radius(index) for index in range(SCALE_COUNT)])
+    z_counts = _Counts([Z_RADIUS] * (ANCHORS * network.config.cz))
     model = Model(weights, TorchTransforms(weights))
     for symbols, level in _sample_symbols(model, pictures):
-        _count_y(y_counts, symbols)
-        _count_z(z_counts[(level + LEVEL_UNIT // 2) // LEVEL_UNIT], symbols.z)
+        for residuals, indices in symbols.steps:
+            y_counts.add(residuals, indices)
+        first = (level + LEVEL_UNIT // 2) // LEVEL_UNIT * network.config.cz
+        z_counts.add(symbols.z, first + np.arange(network.config.cz))
     save_weights(
         path,
         weights.config,
         weights.card,
         weights.net,
         weights.scale_parameters,
-        [_y_table(index, counts) for index, counts in enumerate(y_counts)],
-        [_z_table(counts) for counts in z_counts.reshape(-1, 2 * Z_RADIUS + 2)],
+        [_y_table(index, counts) for index, counts in enumerate(y_counts.per_table())],
+        [_z_table(counts) for counts in z_counts.per_table()],
     )
 
 
@@ -149,17 +151,20 @@ def _z_table(counts: np.ndarray) -> np.ndarray:
     return table_from_frequencies(p[:-1], p[-1])
 
 
-def _count_y(counts: list[np.ndarray], symbols: Symbols) -> None:
-    for residuals, indices in symbols.steps:
-        for index in np.unique(indices):
-            counts[index] += _histogram(residuals[indices == index], _y_radius(index))
+class _Counts:
+    """How often each table's entries occur: values -radius..radius, then those beyond."""
 
+    def __init__(self, radii: list[int]):
+        self.radii = np.array(radii)
+        self.ends = np.cumsum(2 * self.radii + 2)
+        self.counts = np.zeros(self.ends[-1])
 
-def _count_z(counts: np.ndarray, z: np.ndarray) -> None:
-    for channel in range(z.shape[-1]):
-        counts[channel] += _histogram(z[..., channel].reshape(-1), Z_RADIUS)
+    def add(self, values: np.ndarray, tables: np.ndarray) -> None:
+        """Count `values`, coded with `tables`, integers of shapes that broadcast."""
+        radius = self.radii[tables]
+        place = np.where(np.abs(values) > radius, 2 * radius + 1, values + radius)
+        place = place + (self.ends - 2 * self.radii - 2)[tables]
+        self.counts += np.bincount(place.reshape(-1), minlength=len(self.counts))
 
-
-def _histogram(values: np.ndarray, radius: int) -> np.ndarray:
-    entries = np.where(np.abs(values) > radius, 2 * radius + 1, values + radius)
-    return np.bincount(entries, minlength=2 * radius + 2).astype(np.float64)
+    def per_table(self) -> list[np.ndarray]:
+        return np.split(self.counts, self.ends[:-1])
