@@ -13,36 +13,40 @@ from pathlib import Path
 import numpy as np
 from conftest import make_photo
 
+TORCH = {"TEST_BACKEND": "torch"}
 CONFIGURATIONS = {
     "default": {},
-    "one thread": {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-    "two threads": {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"},
-    "plain kernels": {"ATEN_CPU_CAPABILITY": "default", "OPENBLAS_CORETYPE": "Prescott"},
-    "avx2 kernels": {"ATEN_CPU_CAPABILITY": "avx2", "OPENBLAS_CORETYPE": "Haswell"},
-    "avx512 kernels": {"ATEN_CPU_CAPABILITY": "avx512", "OPENBLAS_CORETYPE": "SkylakeX"},
-    "oneDNN SSE4.1": {"ONEDNN_MAX_CPU_ISA": "SSE41"},
-    "oneDNN AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2"},
-    "no oneDNN": {"TEST_NO_MKLDNN": "1"},
     "rough means": {"TEST_MEAN_NOISE": "1e-4"},
+    "plain BLAS": {"OPENBLAS_CORETYPE": "Prescott", "OPENBLAS_NUM_THREADS": "1"},
+    "one thread": {**TORCH, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    "two threads": {**TORCH, "OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"},
+    "plain kernels": {**TORCH, "ATEN_CPU_CAPABILITY": "default", "OPENBLAS_CORETYPE": "Prescott"},
+    "avx2 kernels": {**TORCH, "ATEN_CPU_CAPABILITY": "avx2", "OPENBLAS_CORETYPE": "Haswell"},
+    "avx512 kernels": {**TORCH, "ATEN_CPU_CAPABILITY": "avx512", "OPENBLAS_CORETYPE": "SkylakeX"},
+    "oneDNN SSE4.1": {**TORCH, "ONEDNN_MAX_CPU_ISA": "SSE41"},
+    "oneDNN AVX2": {**TORCH, "ONEDNN_MAX_CPU_ISA": "AVX2"},
+    "no oneDNN": {**TORCH, "TEST_NO_MKLDNN": "1"},
 }
 
 WORKER = """
 import hashlib, io, json, os, sys
 from pathlib import Path
 import numpy as np
-import torch
 from vaecodec import latents
 from vaecodec.picture import Picture
 from vaecodec.model import load_model
 from vaecodec.pipeline import EncodeOptions, decode_picture, encode_picture
 
-if os.environ.get("TEST_NO_MKLDNN"):
-    torch.backends.mkldnn.enabled = False
-if "OMP_NUM_THREADS" in os.environ:
-    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+backend = os.environ.get("TEST_BACKEND", "onnx")
+if backend == "torch":
+    import torch
+
+    torch.backends.mkldnn.enabled = "TEST_NO_MKLDNN" not in os.environ
+    if "OMP_NUM_THREADS" in os.environ:
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 task, folder, name = sys.argv[1:4]
 folder = Path(folder)
-model = load_model(device="cpu")
+model = load_model(device="cpu", backend=backend)
 noise = float(os.environ.get("TEST_MEAN_NOISE", 0))
 if noise:
     exact_mean, rng = model.transforms.predict_mean, np.random.default_rng(1)

@@ -41,12 +41,15 @@ class Codec:
     """A loaded model, used for any number of pictures, from several threads if wanted.
 
     `model`: path of a weight file, None for the one that ships (and, in decoding, for whichever
-    model a file names); `device`: auto, cpu, cuda or mps. Raises ModelError and UsageError.
+    model a file names); `device`: auto, cpu, cuda or mps; `backend`: auto, onnx or torch. Raises
+    ModelError and UsageError.
     """
 
-    def __init__(self, model: Path | str | None = None, device: str = "auto"):
-        self._device, self._fixed = device, model is not None
-        self._encoding_model = load_model(model, device)
+    def __init__(
+        self, model: Path | str | None = None, device: str = "auto", backend: str = "auto"
+    ):
+        self._device, self._backend, self._fixed = device, backend, model is not None
+        self._encoding_model = load_model(model, device, backend=backend)
         self._models = {self._encoding_model.model_id: self._encoding_model}
         self._lock = threading.Lock()
 
@@ -122,7 +125,7 @@ class Codec:
             return self._models.get(model_id, self._encoding_model)
         with self._lock:
             if model_id not in self._models:
-                self._models[model_id] = load_model(None, self._device, model_id)
+                self._models[model_id] = load_model(None, self._device, model_id, self._backend)
             return self._models[model_id]
 
 

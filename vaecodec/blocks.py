@@ -4,9 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vaecodec.dimensions import LEAK
 from vaecodec.exact import ACTIVATION_BITS, ACTIVATION_MAX, WEIGHT_BITS
-
-LEAK = 0.1
 
 
 class LevelTable(nn.Module):

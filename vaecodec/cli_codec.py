@@ -17,6 +17,7 @@ from vaecodec.cli_batch import (
     single_target,
 )
 from vaecodec.cli_options import (
+    BACKEND,
     DEVICE,
     EPILOG,
     FORCE,
@@ -121,6 +122,7 @@ class SizeType(click.ParamType):
 @QUIET
 @MODEL
 @DEVICE
+@BACKEND
 @LIMIT
 @RECURSIVE
 @JOBS
@@ -144,6 +146,7 @@ def encode(
     quiet: bool,
     model: Path | None,
     device: str,
+    backend: str,
     max_pixels: int,
     **many: object,
 ) -> None:
@@ -169,7 +172,7 @@ def encode(
     def load() -> "Model":
         from vaecodec.model import load_model
 
-        return load_model(model, device)
+        return load_model(model, device, backend=backend)
 
     def work(source: Path, target: Path) -> tuple[int, int]:
         from vaecodec.picture_reader import picture_from_file
@@ -266,6 +269,7 @@ class _RegionType(click.ParamType):
 @QUIET
 @MODEL
 @DEVICE
+@BACKEND
 @LIMIT
 @RECURSIVE
 @JOBS
@@ -283,6 +287,7 @@ def decode(
     quiet: bool,
     model: Path | None,
     device: str,
+    backend: str,
     max_pixels: int,
     **many: object,
 ) -> None:
@@ -301,7 +306,7 @@ def decode(
     def load(model_id: bytes | None = None) -> "Model":
         from vaecodec.model import load_model
 
-        return load_model(model, device, model_id)
+        return load_model(model, device, model_id, backend)
 
     def work(source: Path, target: Path) -> tuple[int, int]:
         from vaecodec.container import read_header

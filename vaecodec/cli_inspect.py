@@ -2,12 +2,14 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from vaecodec.cli_options import (
+    BACKEND,
     DEVICE,
     EPILOG,
     FORCE,
@@ -21,6 +23,9 @@ from vaecodec.cli_options import (
     to_path,
 )
 from vaecodec.errors import VaecodecError
+
+if TYPE_CHECKING:
+    from vaecodec.model import Model
 
 
 @click.command(epilog=EPILOG)
@@ -37,6 +42,7 @@ from vaecodec.errors import VaecodecError
 @FORCE
 @MODEL
 @DEVICE
+@BACKEND
 @LIMIT
 def info(
     source: Path,
@@ -46,6 +52,7 @@ def info(
     force: bool,
     model: Path | None,
     device: str,
+    backend: str,
     max_pixels: int,
 ) -> None:
     """Say what a .vae FILE holds, after checking its checksums, without decoding it.
@@ -63,8 +70,13 @@ def info(
         if preview is not None:
             file.seek(0)
             passphrase = passphrase_for(file, passphrase_file)
-            model_id = bytes.fromhex(facts["model"])
-            _write_preview(file, preview, force, model, device, max_pixels, passphrase, model_id)
+
+            def load() -> "Model":
+                from vaecodec.model import load_model
+
+                return load_model(model, device, bytes.fromhex(facts["model"]), backend)
+
+            _write_preview(file, preview, force, load, max_pixels, passphrase)
     facts = {
         "file": str(source),
         **facts,
@@ -101,11 +113,9 @@ def _write_preview(
     file: BinaryIO,
     target: Path,
     force: bool,
-    model: Path | None,
-    device: str,
+    load: "Callable[[], Model]",
     max_pixels: int,
     passphrase: bytes | None,
-    model_id: bytes,
 ) -> None:
     from vaecodec.files import check_writable, write_whole
     from vaecodec.picture_writer import check_suffix, write_picture
@@ -113,10 +123,9 @@ def _write_preview(
     check_suffix(target.suffix)
     check_writable(target, force)
 
-    from vaecodec.model import load_model
     from vaecodec.pipeline import decode_preview
 
-    picture = decode_preview(file, load_model(model, device, model_id), max_pixels, passphrase)
+    picture = decode_preview(file, load(), max_pixels, passphrase)
     write_whole(target, lambda out: write_picture(picture, out, target.suffix), force)
 
 
@@ -127,6 +136,7 @@ def _write_preview(
 @PASSPHRASE_FILE
 @MODEL
 @DEVICE
+@BACKEND
 @LIMIT
 def verify(
     sources: tuple[Path, ...],
@@ -135,14 +145,15 @@ def verify(
     passphrase_file: Path | None,
     model: Path | None,
     device: str,
+    backend: str,
     max_pixels: int,
 ) -> None:
     """Check .vae files: structure, checksums, and every decoded symbol. Writes nothing."""
     from vaecodec.container import describe
-    from vaecodec.model import Model, load_model
+    from vaecodec.model import load_model
     from vaecodec.pipeline import verify_file
 
-    models: dict[str, Model] = {}
+    models: "dict[str, Model]" = {}
     failed = False
     for source in sources:
         fault = None
@@ -151,7 +162,7 @@ def verify(
                 name = describe(file, max_pixels)["model"]
                 if not quick:
                     if name not in models:
-                        models[name] = load_model(model, device, bytes.fromhex(name))
+                        models[name] = load_model(model, device, bytes.fromhex(name), backend)
                     file.seek(0)
                     verify_file(
                         file, models[name], max_pixels, passphrase_for(file, passphrase_file)

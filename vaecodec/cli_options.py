@@ -37,6 +37,13 @@ DEVICE = click.option(
     show_default=True,
     help="Where the network runs.",
 )
+BACKEND = click.option(
+    "--backend",
+    type=click.Choice(["auto", "onnx", "torch"]),
+    default="auto",
+    show_default=True,
+    help="What computes the network: onnx on CPUs, torch on GPUs.",
+)
 LIMIT = click.option(
     "--max-pixels",
     type=click.IntRange(min=1),

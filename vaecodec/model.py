@@ -1,7 +1,12 @@
 """A loaded model: the integer scale network, the tables, and the float transforms behind them."""
 
+import os
+import platform
+import sys
+from ctypes.util import find_library
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +14,7 @@ import numpy as np
 
 from vaecodec.container import LEVEL_UNIT
 from vaecodec.entropy import TableSet
+from vaecodec.errors import UsageError
 from vaecodec.exact import ScaleNetwork
 from vaecodec.weights import Weights, default_weights_path, find_weights, load_weights
 
@@ -18,8 +24,11 @@ class Transforms(Protocol):
 
     They may differ between machines in their last bits; nothing that must be exact depends on it.
     `workers`: how many threads may usefully call at the same time, each after `start_worker`.
+    `backend` and `device` (its string) are for the user to know.
     """
 
+    backend: str
+    device: object
     workers: int
 
     def start_worker(self) -> None:
@@ -90,16 +99,56 @@ class Model:
 
 
 def load_model(
-    path: Path | str | None = None, device: str = "auto", model_id: bytes | None = None
+    path: Path | str | None = None,
+    device: str = "auto",
+    model_id: bytes | None = None,
+    backend: str = "auto",
 ) -> Model:
-    """Load a weight file onto a device (auto, cpu, cuda or mps).
+    """Load a weight file for a `device` (auto, cpu, cuda or mps) and a `backend` (auto, onnx or
+    torch).
 
     `path` None: the model named `model_id`, wherever it is found; without a name, the one that
-    ships. Raises ModelError.
+    ships. Raises ModelError, and UsageError for what is not available here.
     """
-    if path is None:
-        path = default_weights_path() if model_id is None else find_weights(model_id)
-    weights = load_weights(Path(path))
+    backend = choose_backend(backend, device)
+    if path is not None or model_id is None:
+        weights = load_weights(default_weights_path() if path is None else Path(path))
+    else:
+        weights = find_weights(model_id)
+    if backend == "onnx":
+        from vaecodec.onnx_transforms import OnnxTransforms
+
+        return Model(weights, OnnxTransforms(weights))
     from vaecodec.torch_transforms import TorchTransforms  # torch takes two seconds to import
 
     return Model(weights, TorchTransforms(weights, device))
+
+
+def choose_backend(backend: str, device: str) -> str:
+    """`auto`: torch for a GPU, named or there, and where ONNX Runtime is not installed; else
+    onnx.
+
+    Raises UsageError for onnx where it cannot be used.
+    """
+    on_gpu = device in ("cuda", "mps")
+    installed = find_spec("onnxruntime") is not None
+    if backend == "onnx":
+        if on_gpu:
+            raise UsageError(f"backend onnx runs on the CPU; use --backend torch for {device}")
+        if not installed:
+            raise UsageError(
+                "backend onnx needs the package onnxruntime; install it, or use --backend torch"
+            )
+        return "onnx"
+    if backend == "torch" or on_gpu or not installed or (device == "auto" and _gpu_is_there()):
+        return "torch"
+    return "onnx"
+
+
+def _gpu_is_there() -> bool:
+    """Whether torch may find a GPU, told without importing it."""
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    if sys.platform == "win32":
+        return find_library("nvcuda") is not None
+    return any(map(os.path.exists, ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")))

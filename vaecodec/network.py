@@ -26,10 +26,10 @@ from vaecodec.blocks import (
     squash,
     straight_through_round,
 )
+from vaecodec.dimensions import ANCHORS, BLOCK, FRONT
 from vaecodec.exact import INDEX_UNIT_BITS, SCALE_COUNT
 from vaecodec.schedule import STEPS, group_mask
 
-ANCHORS = 6  # levels at which gains are learned; the level is continuous in 0..ANCHORS-1
 LAMBDA_RANGE = (
     0.0018,
     0.18,
@@ -37,7 +37,6 @@ LAMBDA_RANGE = (
 GAIN_RANGE = (2.5, 30.0)  # gains at the start, in units where pixels span 1
 SCALE_RANGE = (0.045, 40.0)  # scales of the logistic distributions, log-spaced
 INDEX_UNIT = 1 << INDEX_UNIT_BITS  # scale indices per unit of the scale network's output
-BLOCK = 8  # side of the pixel blocks of the front end
 
 
 @dataclass(frozen=True)
@@ -131,21 +130,20 @@ class VAE(nn.Module):
     def __init__(self, config: NetworkConfig):
         super().__init__()
         self.config = c = config
-        front = 3 * BLOCK * BLOCK
-        self.register_buffer("klt", torch.eye(front))  # columns are eigenvectors
-        self.register_buffer("klt_mean", torch.full((front,), 0.5))
-        self.register_buffer("klt_scale", torch.ones(front))
+        self.register_buffer("klt", torch.eye(FRONT))  # columns are eigenvectors
+        self.register_buffer("klt_mean", torch.full((FRONT,), 0.5))
+        self.register_buffer("klt_scale", torch.ones(FRONT))
         self.register_buffer("y_scale", torch.ones(c.m))  # pixel-domain deviation of each latent
 
-        self.a1 = nn.ModuleList(ResidualBlock(front, c.h1, ANCHORS) for _ in range(c.n1))
-        self.down = nn.Conv2d(front, c.m, 4, stride=2, padding=1)
+        self.a1 = nn.ModuleList(ResidualBlock(FRONT, c.h1, ANCHORS) for _ in range(c.n1))
+        self.down = nn.Conv2d(FRONT, c.m, 4, stride=2, padding=1)
         self.a2 = nn.ModuleList(ResidualBlock(c.m, c.h2, ANCHORS) for _ in range(c.n2))
         self.a_out = nn.Conv2d(c.m, c.m, 1)
         self.s_in = nn.Conv2d(c.m, c.m, 1)
         self.s_bias = LevelTable(ANCHORS, c.m)
         self.s2 = nn.ModuleList(ResidualBlock(c.m, c.h2, ANCHORS) for _ in range(c.n2))
-        self.up = nn.ConvTranspose2d(c.m, front, 4, stride=2, padding=1)
-        self.s1 = nn.ModuleList(ResidualBlock(front, c.h1, ANCHORS) for _ in range(c.n1))
+        self.up = nn.ConvTranspose2d(c.m, FRONT, 4, stride=2, padding=1)
+        self.s1 = nn.ModuleList(ResidualBlock(FRONT, c.h1, ANCHORS) for _ in range(c.n1))
         for conv in (self.a_out, self.s_in):
             nn.init.dirac_(conv.weight)
             nn.init.zeros_(conv.bias)

@@ -76,10 +76,8 @@ def _faults_of(path: Path) -> Iterator[None]:
 def _open_image(file: BinaryIO) -> Iterator[Image.Image]:
     """Pillow's image, not yet decoded; whatever it raises then becomes a PictureError."""
     Image.MAX_IMAGE_PIXELS = None  # our limit is checked before pixels are decoded
-    Image.init()
-    formats = [name for name in Image.ID if name not in _REFUSED_FORMATS]
     try:
-        with Image.open(file, formats=formats) as image:
+        with _identify(file) as image:
             yield image
     except UnidentifiedImageError:
         raise PictureError("not a picture that can be read here") from None
@@ -95,6 +93,19 @@ def _open_image(file: BinaryIO) -> Iterator[Image.Image]:
         raise PictureError(
             f"damaged or unusual picture ({error}); convert it to PNG first"
         ) from None
+
+
+def _identify(file: BinaryIO) -> Image.Image:
+    """The image that some reader knows. The common formats are tried first, as importing the
+    readers of all others takes longer than most pictures."""
+    for load_readers in (Image.preinit, Image.init):
+        load_readers()
+        formats = [name for name in Image.ID if name not in _REFUSED_FORMATS]
+        try:
+            return Image.open(file, formats=formats)
+        except UnidentifiedImageError:
+            file.seek(0)
+    raise UnidentifiedImageError
 
 
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:

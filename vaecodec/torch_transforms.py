@@ -9,6 +9,7 @@ from torch import Tensor
 from vaecodec.container import LEVEL_UNIT
 from vaecodec.errors import ModelError, UsageError
 from vaecodec.network import VAE, NetworkConfig
+from vaecodec.parameters import check_parameters
 from vaecodec.weights import Weights
 
 
@@ -27,36 +28,15 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _check_sizes(weights: Weights) -> None:
-    """Raise ValueError unless tensors of these sizes are stored, which bounds the memory."""
-    c, net = weights.config, weights.net
-    backed = {
-        "m": "a_out.weight",
-        "h1": "a1.0.enter.weight",
-        "h2": "a2.0.enter.weight",
-        "cz": "ha_out.weight",
-        "hyper": "ha_in.weight",
-        "context": "ctx_mid.weight",
-    }
-    sizes = {name: net[tensor].shape[0] for name, tensor in backed.items() if tensor in net}
-    sizes["scale"] = weights.scale_parameters["z_conv"].shape[0]
-    wrong = [name for name in [*backed, "scale"] if sizes.get(name) != c.get(name)]
-    wrong += [
-        n
-        for n, part in (("n1", "a1"), ("n2", "a2"))
-        if f"{part}.{c[n] - 1}.enter.weight" not in net
-    ]
-    if wrong:
-        raise ValueError(f"sizes {', '.join(wrong)} do not fit the tensors")
-
-
 class TorchTransforms:
     """Implements model.Transforms. Computes in float32; TF32 is switched off for its own work."""
 
+    backend = "torch"
+
     def __init__(self, weights: Weights, device: str = "auto"):
         self.device = choose_device(device)
+        check_parameters(weights)
         try:
-            _check_sizes(weights)
             network = VAE(NetworkConfig(**weights.config))  # torch's meta device takes seconds
             state = {
                 name: torch.from_numpy(array) for name, array in weights.float_parameters().items()

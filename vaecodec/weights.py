@@ -48,11 +48,12 @@ class Weights:
 
     def float_parameters(self) -> dict[str, np.ndarray]:
         """The float network's parameters and fixed tensors as float32, by name."""
-        return {
-            name: _as_float(tensor, self.net.get(f"{name}{STEP_SUFFIX}"))
-            for name, tensor in self.net.items()
-            if not name.endswith(STEP_SUFFIX)
-        }
+        names = [name for name in self.net if not name.endswith(STEP_SUFFIX)]
+        return {name: self.float_parameter(name) for name in names}
+
+    def float_parameter(self, name: str) -> np.ndarray:
+        """One of them."""
+        return _as_float(self.net[name], self.net.get(f"{name}{STEP_SUFFIX}"))
 
 
 def _as_float(tensor: np.ndarray, step: np.ndarray | None) -> np.ndarray:
@@ -66,8 +67,8 @@ def default_weights_path() -> Path:
     return Path(str(resources.files("vaecodec.models") / DEFAULT_NAME))
 
 
-def find_weights(model_id: bytes) -> Path:
-    """The weight file of a model: among those that ship and those that VAECODEC_MODELS lists.
+def find_weights(model_id: bytes) -> Weights:
+    """The weights of a model: from the files that ship and those that VAECODEC_MODELS lists.
 
     VAECODEC_MODELS holds files and folders, separated as in PATH. Raises ModelError.
     """
@@ -78,13 +79,11 @@ def find_weights(model_id: bytes) -> Path:
     for place in places:
         for path in sorted(place.glob("*.safetensors")) if place.is_dir() else [place]:
             try:
-                if (
-                    path.stat().st_size <= MAX_FILE_BYTES
-                    and identity(path.read_bytes()) == model_id
-                ):
-                    return path
-            except OSError:
+                data = _read(path)
+            except ModelError:
                 continue
+            if identity(data) == model_id:
+                return _unpack(path, data, model_id)
     raise ModelError(
         f"was made with model {model_id.hex()}, which is not here; name its file with --model,"
         " or list its folder in VAECODEC_MODELS"
@@ -99,19 +98,27 @@ def identity(data: bytes) -> bytes:
 
 def load_weights(path: Path) -> Weights:
     """Read and check a weight file. Raises ModelError; nothing in the file is ever executed."""
+    data = _read(path)
+    return _unpack(path, data, identity(data))
+
+
+def _read(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise ModelError(f"{path}: over {MAX_FILE_BYTES} bytes, not a vaecodec model")
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot read the model: {error.strerror}") from None
+
+
+def _unpack(path: Path, data: bytes, model_id: bytes) -> Weights:
     try:
-        return _unpack(data)
+        return _weights_of(data, model_id)
     except (SafetensorError, ValueError, KeyError, TypeError, IndexError) as error:
         raise ModelError(f"{path}: not a vaecodec model, or a damaged one ({error})") from None
 
 
-def _unpack(data: bytes) -> Weights:
+def _weights_of(data: bytes, model_id: bytes) -> Weights:
     tensors = load_tensors(data)
     header_bytes = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + header_bytes])["__metadata__"]
@@ -140,7 +147,7 @@ def _unpack(data: bytes) -> Weights:
         scale_parameters={name[6:]: t for name, t in tensors.items() if name.startswith("scale.")},
         y_tables=y_tables,
         z_tables=z_tables,
-        model_id=identity(data),
+        model_id=model_id,
     )
 
 

@@ -1,0 +1,172 @@
+"""The backends agree: the same symbols, pixels within 1, and no torch where it is not needed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import make_photo
+
+from vaecodec import model as model_module
+from vaecodec.cli import main
+from vaecodec.errors import ModelError, UsageError
+from vaecodec.model import choose_backend, load_model
+from vaecodec.picture import Picture
+from vaecodec.pipeline import DecodeOptions, EncodeOptions, decode_picture, encode_picture
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="module")
+def models() -> dict:
+    path = GOLDEN / "model.safetensors"
+    return {backend: load_model(path, "cpu", backend=backend) for backend in ("onnx", "torch")}
+
+
+def test_every_transform_is_the_same_function(models):
+    rng = np.random.default_rng(0)
+    a, b = models["onnx"].transforms, models["torch"].transforms
+    config = models["onnx"].weights.config
+    x = rng.random((96, 128, 3), np.float32)
+    z = np.rint(3 * rng.standard_normal((2, 2, config["cz"]))).astype(np.float32)
+    context = rng.standard_normal((8, 8, config["m"] + 4)).astype(np.float32)
+    for level in (0, 300, 1279, 1280):
+        y = b.analyse(x, level)
+        features = b.hyper_synthesise(z, level)
+        pairs = {
+            "analyse": (a.analyse(x, level), y),
+            "hyper_analyse": (a.hyper_analyse(y[:4], level), b.hyper_analyse(y[:4], level)),
+            "hyper_synthesise": (a.hyper_synthesise(z, level), features),
+            "first mean": (a.predict_mean(features, None), b.predict_mean(features, None)),
+            "mean": (a.predict_mean(features, context), b.predict_mean(features, context)),
+            "gain": (a.gain(level), b.gain(level)),
+        }
+        for scale in (1, 2, 4, 8):
+            pairs[f"synthesise 1/{scale}"] = tuple(t.synthesise(y, level, scale) for t in (a, b))
+        for name, (ours, theirs) in pairs.items():
+            assert ours.shape == theirs.shape and ours.dtype == np.float32, name
+            near = 1e-4 * max(1.0, float(np.abs(theirs).max()))
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=near, err_msg=name)
+
+
+@pytest.mark.parametrize("path", sorted(GOLDEN.glob("*.vae")), ids=lambda path: path.stem)
+def test_files_decode_alike(models, path: Path):
+    """The checksum of the symbols is part of the file, so both have decoded the same ones."""
+    options = DecodeOptions(passphrase=b"golden" if path.stem == "sealed" else None)
+    decoded = [decode_picture(path.read_bytes(), m, options).pixels for m in models.values()]
+    unit = 257 if decoded[0].dtype == np.uint16 else 1
+    assert np.abs(decoded[0].astype(int) - decoded[1].astype(int)).max() <= unit
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4, 8])
+def test_each_reads_what_the_other_writes(models, scale: int):
+    picture = Picture(make_photo(75, 97))
+    for writer in models.values():
+        data = encode_picture(picture, writer, EncodeOptions(900))
+        decoded = [
+            decode_picture(data, reader, DecodeOptions(scale=scale)).pixels.astype(int)
+            for reader in models.values()
+        ]
+        assert np.abs(decoded[0] - decoded[1]).max() <= 1
+
+
+def test_the_shipped_model_agrees_on_a_photo():
+    """Within the first and last level, where the numbers are smallest and largest."""
+    photo = Picture(make_photo(64, 80, seed=3))
+    first, second = (load_model(None, "cpu", backend=backend) for backend in ("onnx", "torch"))
+    for level in (0, 1280):
+        data = encode_picture(photo, first, EncodeOptions(level))
+        pixels = [decode_picture(data, m).pixels.astype(int) for m in (first, second)]
+        assert np.abs(pixels[0] - pixels[1]).max() <= 1
+
+
+def test_commands_and_api_work_without_torch(photo_path: Path, tiny_model_path: Path):
+    """Neither torch nor scipy can be imported here at all."""
+    program = """
+import sys
+sys.modules.update({"torch": None, "scipy": None})
+import numpy as np, vaecodec, vaecodec.pillow_plugin
+from PIL import Image
+from click.testing import CliRunner
+from vaecodec.cli import main
+photo, model = sys.argv[1:]
+folder = photo.removesuffix("photo.png")
+for words in (
+    ["encode", photo, "--model", model],
+    ["encode", photo, "-f", "--target-psnr", "20", "--model", model],
+    ["decode", folder + "photo.vae", "-o", folder + "back.png", "--model", model],
+    ["decode", folder + "photo.vae", "-o", folder + "s.png", "--scale", "1/4", "--model", model],
+    ["verify", folder + "photo.vae", "--model", model],
+    ["info", folder + "photo.vae", "--preview", folder + "small.png", "--model", model],
+):
+    result = CliRunner().invoke(main, words + ["--device", "cpu"], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+pixels = np.asarray(Image.open(photo))
+assert np.asarray(vaecodec.Codec(model, "cpu").decode(
+    vaecodec.Codec(model, "cpu").encode(pixels))).shape == pixels.shape
+assert "torch" not in {name for name, module in sys.modules.items() if module is not None}
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, photo_path, tiny_model_path], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_choice_of_backend(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(model_module, "_gpu_is_there", lambda: False)
+    assert choose_backend("auto", "auto") == choose_backend("auto", "cpu") == "onnx"
+    assert choose_backend("auto", "cuda") == choose_backend("torch", "cpu") == "torch"
+    with pytest.raises(UsageError, match="--backend torch"):
+        choose_backend("onnx", "cuda")
+    monkeypatch.setattr(model_module, "_gpu_is_there", lambda: True)
+    assert choose_backend("auto", "auto") == "torch"
+    assert choose_backend("auto", "cpu") == choose_backend("onnx", "auto") == "onnx"
+
+
+def test_without_onnx_runtime(
+    monkeypatch: pytest.MonkeyPatch, photo_path: Path, tiny_model_path: Path
+):
+    monkeypatch.setattr(model_module, "find_spec", lambda name: None)
+    words = ["encode", str(photo_path), "--model", str(tiny_model_path)]
+    assert CliRunner().invoke(main, words).exit_code == 0
+    result = CliRunner().invoke(main, [*words, "-f", "--backend", "onnx"])
+    assert result.exit_code == 2 and "onnxruntime" in result.stderr
+
+
+@pytest.mark.parametrize("change", [{"h2": 10**6}, {"n1": 10**9}, {"m": 4}, {"scale": 10**6}])
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+def test_sizes_that_no_tensor_backs_are_refused(tmp_path: Path, change: dict, backend: str):
+    """A small file cannot ask for a network of terabytes."""
+    from vaecodec.weights import load_weights, save_weights
+
+    w = load_weights(GOLDEN / "model.safetensors")
+    hostile = tmp_path / "hostile.safetensors"
+    tables = [*w.z_tables] * 4  # a number that any of the changed sizes divides
+    config = {**w.config, **change}
+    save_weights(hostile, config, {}, w.net, w.scale_parameters, w.y_tables, tables)
+    with pytest.raises(ModelError, match="do not fit"):
+        load_model(hostile, "cpu", backend=backend)
+
+
+def test_export_writes_graphs_for_other_programs(tmp_path: Path, models):
+    import onnx
+    import onnxruntime
+
+    folder, source = tmp_path / "graphs", str(GOLDEN / "model.safetensors")
+    words = ["export", source, "-o", str(folder)]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0 and models["onnx"].model_id.hex() in result.stdout
+    assert CliRunner().invoke(main, words).exit_code == 2, "nothing is overwritten without -f"
+    assert CliRunner().invoke(main, [*words, "-f", "--quiet"]).stdout == ""
+    for path in folder.iterdir():
+        graph = onnx.load(path)
+        onnx.checker.check_model(graph, full_check=True)
+        metadata = {entry.key: entry.value for entry in graph.metadata_props}
+        assert metadata == {"vaecodec.model": models["onnx"].model_id.hex()}
+    y_hat = np.random.default_rng(0).standard_normal((3, 5, 32)).astype(np.float32)
+    session = onnxruntime.InferenceSession(folder / "synthesis.onnx")
+    (x,) = session.run(["x"], {"y_hat": y_hat, "t": np.array([2.5], np.float32)})
+    np.testing.assert_allclose(x, models["torch"].transforms.synthesise(y_hat, 640), atol=1e-3)
+    assert len(list(folder.iterdir())) == 7
