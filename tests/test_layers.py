@@ -148,7 +148,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "losses": ({"network"}, TORCH),
     "curves": (set(), {"matplotlib"}),
     "dataset": ({"errors", "picture_reader"}, NUMERIC),
-    "checkpoint": ({"errors"}, TORCH | {"safetensors"}),
+    "checkpoint": ({"errors", "files"}, TORCH | {"safetensors"}),
     "training": (
         {
             "checkpoint",

@@ -14,6 +14,7 @@ import torch
 from click.testing import CliRunner, Result
 from conftest import make_photo
 from PIL import Image
+from safetensors import safe_open
 
 from vaecodec.cli import main
 from vaecodec.dataset import CropSampler, scan_folder, split_of
@@ -148,15 +149,36 @@ def test_killed_run_resumes_from_its_last_checkpoint(folder: Path, tmp_path: Pat
     process.send_signal(signal.SIGINT)
     process.stdout.read()
     assert process.wait(60) == 0
-    checkpoint = run / "latest" / "state.json"
-    saved = json.loads(checkpoint.read_text())["step"]
+    saved = saved_step(run)
     process = subprocess.Popen(
         [*command, "--resume", str(run)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     assert json.loads(process.stdout.readline())["step"] == saved + 1
     process.kill()
     process.wait()
-    assert json.loads(checkpoint.read_text())["step"] == saved
+    assert saved_step(run) == saved
+
+
+def test_a_full_disk_is_one_line_and_the_run_can_go_on(folder: Path, tmp_path: Path):
+    """A limit on the size of files stands for the disk: the checkpoint does not fit."""
+    out, run = tmp_path / "d.safetensors", tmp_path / "d.run"
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100000, -1));"
+    limited += "from vaecodec.cli import main; main(sys.argv[1:], 'vaecodec')"
+    words = ["train", folder, "-o", out, "--steps", "1", *FAST]
+    done = subprocess.run([sys.executable, "-c", limited, *words], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[1:] == [
+        f"vaecodec: {run}/best.safetensors: cannot write: File too large;"
+        f" make room and continue with: vaecodec train --resume {run}"
+    ]
+    assert sorted(path.name for path in run.iterdir()) == ["options.json", "pictures.json"]
+    result = CliRunner().invoke(main, ["train", "--resume", str(run)])
+    assert result.exit_code == 0 and out.exists()
+
+
+def saved_step(run: Path) -> int:
+    with safe_open(run / "latest.safetensors", "np") as file:
+        return json.loads(file.metadata()["state"])["step"]
 
 
 def test_fine_tuning_starts_where_the_model_is(folder: Path, tmp_path: Path, tiny_model_path: Path):

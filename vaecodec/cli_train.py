@@ -84,7 +84,7 @@ def train(folder: Path | None, resume: Path | None, json_log: bool, **settings: 
     say = _Reporter(json_log, first)
     trainer = Trainer(options)
     say.start(trainer)
-    if not trainer.run(say.progress):
+    if not trainer.run(say.progress, say.line):
         say.line(f"interrupted and saved; continue with: vaecodec train --resume {options.run}")
         return
     result = trainer.finish()
@@ -149,7 +149,10 @@ def _fresh(
         denoise=denoise,
     )
     if os.environ.get("RANK", "0") == "0":
-        run.mkdir(parents=True)
+        try:
+            run.mkdir(parents=True)
+        except OSError as error:
+            raise UsageError(f"{run}: cannot be a folder: {error.strerror}") from None
         write_json(run / "options.json", options.to_json())
     return options
 

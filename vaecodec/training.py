@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from vaecodec.checkpoint import load_checkpoint, save_checkpoint, write_json
 from vaecodec.curves import draw_curves
 from vaecodec.dataset import SPLITS, CropSampler, Source, centre_crop, read_rgb, scan_folder
-from vaecodec.errors import UsageError
+from vaecodec.errors import UsageError, VaecodecError
 from vaecodec.export import export_model, network_from_weights
 from vaecodec.initialise import start_as_klt
 from vaecodec.losses import rate_distortion
@@ -60,8 +61,8 @@ class Trainer:
         self.optimiser = torch.optim.Adam(self._parameter_groups(), betas=(0.9, 0.99), fused=True)
         self.step, self.elapsed, self.best = 0, 0.0, math.inf
         self.figure: float | None = None
-        if (options.run / "latest").is_dir():
-            state = load_checkpoint(options.run / "latest", self.network, self.ema, self.optimiser)
+        if self._file("latest").exists():
+            state = load_checkpoint(self._file("latest"), self.network, self.ema, self.optimiser)
             self.step, self.elapsed, self.best = (
                 state["step"],
                 state["elapsed_seconds"],
@@ -69,9 +70,13 @@ class Trainer:
             )
         self._stopped = False
 
-    def run(self, report: Report) -> bool:
+    def run(self, report: Report, warn: Callable[[str], None]) -> bool:
         """Train to the end (True) or until asked to stop by SIGINT or SIGTERM (False), then
-        saved."""
+        saved.
+
+        A checkpoint that cannot be written on the way is told to `warn`; the last one raises
+        VaecodecError.
+        """
         model = (
             nn.parallel.DistributedDataParallel(self.network) if self.world > 1 else self.network
         )
@@ -89,11 +94,18 @@ class Trainer:
                 cost = value if math.isnan(cost) else 0.98 * cost + 0.02 * value
                 validated = best = False
                 if due:
-                    best, validated = self._checkpoint(), True
+                    try:
+                        best, validated = self._checkpoint(), True
+                    except VaecodecError as error:  # a full disk may be cleared in time
+                        warn(f"{error}; training goes on and tries again")
                     checkpoint_due = time.monotonic() + 60 * self.options.checkpoint_minutes
                 seconds = max(time.monotonic() - now, 1e-9)
                 report(self._progress(share, cost, seen / seconds, best, validated))
-            best = self._checkpoint()
+            try:
+                best = self._checkpoint()
+            except VaecodecError as error:
+                hint = f"make room and continue with: vaecodec train --resume {self.options.run}"
+                raise VaecodecError(f"{error}; {hint}") from None
             report(self._progress(min(share, 1.0), cost, 0.0, best, True))
             return share >= 1
         finally:
@@ -109,7 +121,7 @@ class Trainer:
         """
         if self.rank != 0:
             return {}
-        load_checkpoint(self.options.run / "best", self.network, self.ema, None)
+        load_checkpoint(self._file("best"), self.network, self.ema, None)
         network = self.ema.cpu().float()
         export_model(
             network, self.sampler.first_pictures(TABLE_PICTURES), self._card(), self.options.output
@@ -176,16 +188,25 @@ class Trainer:
                 "figure": figure,
             }
             for name in ["best", "latest"] if best else ["latest"]:
-                save_checkpoint(
-                    self.options.run / name, self.network, self.ema, self.optimiser, state
-                )
-            records = self.options.run / "validation.csv"
+                file = self._file(name)
+                save_checkpoint(file, self.network, self.ema, self.optimiser, state)
+            self._record(figure)
+        return best
+
+    def _record(self, figure: float) -> None:
+        records = self.options.run / "validation.csv"
+        try:
             with records.open("a") as file:
                 if file.tell() == 0:
                     file.write("step,hours,log_j\n")
                 file.write(f"{self.step},{self.elapsed / 3600:.4f},{figure:.5f}\n")
             draw_curves(records, self.options.run / "validation.png")
-        return best
+        except OSError as error:
+            raise VaecodecError(f"{records}: cannot write: {error.strerror or error}") from None
+
+    def _file(self, name: str) -> Path:
+        """Where the checkpoint `name`, latest or best, is kept."""
+        return self.options.run / f"{name}.safetensors"
 
     def _progress(
         self, share: float, cost: float, rate: float, best: bool, validated: bool
