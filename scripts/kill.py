@@ -48,6 +48,16 @@ def kill_codec(name: str, words: list[str], target: Path, times: int, rng: rando
     click.echo(f"{name}: {times} runs, {killed} killed, {complete} complete, the others absent")
 
 
+def kill_when_going(words: list[str], seconds: float) -> None:
+    """Kill a training so long after its first step."""
+    with subprocess.Popen(
+        [*words, "--json-log"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        process.stdout.readline()
+        time.sleep(seconds)
+        process.kill()
+
+
 def kill_training(photo: Path, folder: Path, times: int, rng: random.Random) -> None:
     """Kill a training that saves after each step, and continue it, again and again."""
     pictures, run = folder / "pictures", folder / "t.run"
@@ -57,13 +67,13 @@ def kill_training(photo: Path, folder: Path, times: int, rng: random.Random) -> 
         image.rotate(7 * number).resize((200, 160)).save(pictures / f"{number}.png")
     output = str(folder / "t.safetensors")
     words = [*COMMAND, "train", str(pictures), "-o", output, "--steps", "1000000", *TINY]
-    kill_after(words, 30)
+    kill_when_going(words, 0)
     options = json.loads((run / "options.json").read_text())
     options["checkpoint_minutes"] = 0
     (run / "options.json").write_text(json.dumps(options))
     steps = [0]
     for _ in range(times):
-        kill_after([*COMMAND, "train", "--resume", str(run)], rng.uniform(6, 14))
+        kill_when_going([*COMMAND, "train", "--resume", str(run)], rng.uniform(0, 2))
         for name in ("latest", "best"):
             path = run / f"{name}.safetensors"
             try:
@@ -77,8 +87,8 @@ def kill_training(photo: Path, folder: Path, times: int, rng: random.Random) -> 
                 sys.exit(f"train: {path}: {error}")
             if name == "latest":
                 steps.append(step)
-    if steps != sorted(steps):
-        sys.exit(f"train: steps went back: {steps}")
+    if steps != sorted(steps) or steps[-1] == 0:
+        sys.exit(f"train: steps did not go on: {steps}")
     click.echo(f"train: {times} kills, checkpoints whole each time, steps 0 to {steps[-1]}")
 
 
