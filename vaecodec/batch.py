@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vaecodec.errors import UsageError, VaecodecError
 
@@ -20,11 +21,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: sizes in bytes, or why it failed; neither where it was skipped."""
+    """What became of a job: what the work returned, or why it failed; neither where skipped."""
 
     job: Job
-    bytes_in: int = 0
-    bytes_out: int = 0
+    result: Any = None
     fault: str | None = None
     skipped: bool = False
 
@@ -79,13 +79,13 @@ def _expand(
 
 def run(
     jobs: list[Job],
-    work: Callable[[Job], tuple[int, int]],
+    work: Callable[[Job], Any],
     workers: int,
     start_worker: Callable[[], None],
     skip_existing: bool,
     stop_on_error: bool,
 ) -> Iterator[Outcome]:
-    """Outcomes as they come. `work` returns bytes in and out and raises VaecodecError.
+    """Outcomes as they come. `work` raises VaecodecError.
 
     No more jobs are begun than are being worked on, so that stopping leaves nothing half done.
     """
@@ -95,7 +95,7 @@ def run(
             return Outcome(job, skipped=True)
         try:
             job.target.parent.mkdir(parents=True, exist_ok=True)
-            return Outcome(job, *work(job))
+            return Outcome(job, work(job))
         except VaecodecError as error:
             return Outcome(job, fault=str(error))
         except OSError as error:

@@ -4,7 +4,7 @@ import io
 import os
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,6 +26,10 @@ OUTPUT = click.option(
     "-o", "--output", metavar="OUT", type=to_path, help="File to write, or folder."
 )
 QUIET = click.option("--quiet", is_flag=True, help="Say nothing when all goes well.")
+VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Say more: model, times, bytes.")
+JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print a JSON object, on a line for each file."
+)
 FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite an existing output.")
 MODEL = click.option(
     "--model", metavar="PATH", type=to_path, help="Weight file instead of the default model."
@@ -93,17 +97,6 @@ def write_output(target: Path, write: Callable[[BinaryIO], object], force: bool)
     sys.stdout.buffer.write(buffer.getbuffer())
     sys.stdout.buffer.flush()
     return buffer.tell()
-
-
-def say_done(target: Path, text: str, quiet: bool) -> None:
-    """The line of a command that succeeded; never mixed with the data of a pipe."""
-    if not quiet:
-        click.echo(f"{target}: {text}", err=is_pipe(target))
-
-
-def say_notes(path: Path, notes: Iterable[str]) -> None:
-    for note in notes:
-        click.echo(f"{path}: {note}", err=True)
 
 
 class naming:
