@@ -1,6 +1,8 @@
 """What commands say: a line, more with --verbose, nothing with --quiet, objects with --json."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,3 +96,10 @@ def test_quiet_says_faults_only(run, vae: Path):
     assert run("verify", vae, "--quiet").output == ""
     vae.write_bytes(b"junk")
     assert run("verify", vae, "--quiet").stderr.count("\n") == 1
+
+
+def test_broken_pipe_ends_quietly(vae: Path, tiny_model_path: Path):
+    words = [sys.executable, "-m", "vaecodec", "decode", vae, "-o", "-", "--model", tiny_model_path]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b"" and process.wait() == 1

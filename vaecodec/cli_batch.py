@@ -1,10 +1,11 @@
 """What `encode` and `decode` share for many files: options, progress and the summary."""
 
+import signal
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -74,22 +75,47 @@ def run_many(
         transforms.workers = 1  # the files share the cores, so the slices of one do not
     start = transforms.start_worker if workers > 1 else (lambda: None)
     tally = _Tally(len(planned), voice)
-    outcomes = run(
-        planned,
-        lambda job: work(job.source, job.target),
-        workers,
-        start,
-        skip_existing,
-        on_error == "stop",
-    )
-    try:
-        for outcome in outcomes:
+    with _Interruption() as interruption:
+        for outcome in run(
+            planned,
+            lambda job: work(job.source, job.target),
+            workers,
+            start,
+            skip_existing,
+            on_error == "stop",
+            lambda: interruption.signal != 0,
+        ):
             tally.add(outcome)
-    except KeyboardInterrupt:
+    if interruption.signal and tally.seen < len(planned):
         tally.summarise("interrupted; --skip-existing continues")
-        sys.exit(130)
+        sys.exit(128 + interruption.signal)
     tally.summarise("")
     sys.exit(1 if tally.failed or tally.seen < len(planned) else 0)
+
+
+class _Interruption:
+    """Takes Ctrl-C and a polite kill as a wish to stop after the files being worked on.
+
+    A second one ends the process at once.
+    """
+
+    def __init__(self) -> None:
+        self.signal = 0
+        self._handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> "_Interruption":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: object) -> None:
+        self.signal = number
+        for every in self._handlers:
+            signal.signal(every, signal.SIG_DFL)
 
 
 class _Tally:
