@@ -128,12 +128,12 @@ def test_interruption_leaves_whole_files_only(tmp_path: Path):
         job.target.write_bytes(b"whole")
         return 1, 1
 
-    outcomes = run(jobs, work, 2, lambda: None, False, False)
+    outcomes = run(jobs, work, 2, False, False)
     for _ in range(3):
         next(outcomes)
     outcomes.close()  # what an interrupt does
     assert len(list(tmp_path.iterdir())) <= 5
-    finished = list(run(jobs, work, 2, lambda: None, True, False))
+    finished = list(run(jobs, work, 2, True, False))
     assert sum(o.skipped for o in finished) >= 3 and sum(o.fault is not None for o in finished) == 1
     assert len(list(tmp_path.glob("*.out"))) == 9
 

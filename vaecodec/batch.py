@@ -103,7 +103,6 @@ def run(
     jobs: list[Job],
     work: Callable[[Job], Any],
     workers: int,
-    start_worker: Callable[[], None],
     skip_existing: bool,
     stop_on_error: bool,
     stopped: Callable[[], bool] = lambda: False,
@@ -130,7 +129,7 @@ def run(
             return Outcome(job, fault=f"{job.source}: not enough memory for a picture of this size")
 
     remaining = iter(jobs)
-    with ThreadPoolExecutor(workers, initializer=start_worker) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         running: set[Future[Outcome]] = set()
         while True:
             if stopped():

@@ -15,7 +15,7 @@ from vaecodec.cli_report import Report, Voice
 from vaecodec.errors import UsageError
 
 if TYPE_CHECKING:
-    from vaecodec.model import Model
+    from vaecodec.model import ModelLoader
 
 RECURSIVE = click.option(
     "-r", "--recursive", is_flag=True, help="Take folders with all below them."
@@ -57,7 +57,7 @@ def run_many(
     suffix: str,
     wanted: Callable[[Path], bool],
     work: Callable[[Path, Path], Report],
-    load: "Callable[[], Model]",
+    loader: "ModelLoader",
     voice: Voice,
     recursive: bool,
     jobs: int | None,
@@ -69,18 +69,14 @@ def run_many(
     if not planned:
         named = ", ".join(map(str, sources))
         raise UsageError(f"{named}: directory without such files; -r takes all below it")
-    transforms = load().transforms
-    workers = min(jobs or transforms.workers, len(planned))
-    if workers > 1:
-        transforms.workers = 1  # the files share the cores, so the slices of one do not
-    start = transforms.start_worker if workers > 1 else (lambda: None)
+    workers = min(jobs or loader.workers, len(planned))
+    loader.is_shared = workers > 1  # the files share the cores, so the slices of one do not
     tally = _Tally(len(planned), voice)
     with _Interruption() as interruption:
         for outcome in run(
             planned,
             lambda job: work(job.source, job.target),
             workers,
-            start,
             skip_existing,
             on_error == "stop",
             lambda: interruption.signal != 0,

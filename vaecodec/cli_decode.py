@@ -1,9 +1,7 @@
 """The `vaecodec decode` command."""
 
 import sys
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -33,9 +31,6 @@ from vaecodec.cli_options import (
     write_output,
 )
 from vaecodec.cli_report import Report, Voice, reporting
-
-if TYPE_CHECKING:
-    from vaecodec.model import Model
 
 
 class _RegionType(click.ParamType):
@@ -114,11 +109,9 @@ def decode(
     single = single_target(sources, output, default_suffix)
     losses: list[Path] = []
 
-    @cache
-    def load(model_id: bytes | None = None) -> "Model":
-        from vaecodec.model import load_model
+    from vaecodec.model import ModelLoader
 
-        return load_model(model, device, model_id, backend)
+    loader = ModelLoader(model, device, backend)
 
     def work(source: Path, target: Path) -> Report:
         from vaecodec.container import read_header
@@ -137,7 +130,7 @@ def decode(
             divisor = int(scale.removeprefix("1/"))
             options = DecodeOptions(max_pixels, region, divisor, salvage, passphrase)
             with report.timing("load"):
-                loaded = load(header.model_id)
+                loaded = loader.load(header.model_id)
             with report.timing("decode"):
                 picture = decode_picture(file, loaded, options)
             bytes_in = file.tell()
@@ -159,7 +152,7 @@ def decode(
     if single is not None:
         voice.work_on_one(work, sources[0], single)
     else:
-        run_many(sources, output, default_suffix, is_vae_name, work, load, voice, **many)
+        run_many(sources, output, default_suffix, is_vae_name, work, loader, voice, **many)
     if losses:
         sys.exit(1)
 

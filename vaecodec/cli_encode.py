@@ -1,7 +1,6 @@
 """The `vaecodec encode` command."""
 
 import re
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -164,11 +163,9 @@ def encode(
     if encrypt and passphrase is None:
         raise UsageError("--encrypt needs --passphrase-file FILE or VAECODEC_PASSPHRASE")
 
-    @cache
-    def load() -> "Model":
-        from vaecodec.model import load_model
+    from vaecodec.model import ModelLoader
 
-        return load_model(model, device, backend=backend)
+    loader = ModelLoader(model, device, backend)
 
     def work(source: Path, target: Path) -> Report:
         from vaecodec.picture_reader import picture_from_file
@@ -186,7 +183,7 @@ def encode(
         alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)
         options = EncodeOptions(level_of_quality(quality), alpha_level, passphrase)
         with report.timing("load"):
-            loaded = load()
+            loaded = loader.load()
         with naming(source), report.timing("encode"):
             if targets:
                 data, reached = _encode_to_target(picture, loaded, options, targets, best_effort)
@@ -206,7 +203,7 @@ def encode(
 
     from vaecodec.picture_reader import is_picture_name
 
-    run_many(sources, output, ".vae", is_picture_name, work, load, voice, **many)
+    run_many(sources, output, ".vae", is_picture_name, work, loader, voice, **many)
 
 
 def _encode_to_target(

@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -153,12 +152,10 @@ def verify(
 ) -> None:
     """Check .vae files: structure, checksums, and every decoded symbol. Writes nothing."""
     from vaecodec.container import describe
-    from vaecodec.model import load_model
+    from vaecodec.model import ModelLoader
     from vaecodec.pipeline import verify_file
 
-    @cache
-    def load(name: str) -> "Model":
-        return load_model(model, device, bytes.fromhex(name), backend)
+    loader = ModelLoader(model, device, backend)
 
     def check(source: Path) -> Report:
         report = Report(source)
@@ -167,7 +164,7 @@ def verify(
             facts = describe(file, max_pixels)
             if not quick:
                 with report.timing("load"):
-                    loaded = load(facts["model"])
+                    loaded = loader.load(bytes.fromhex(facts["model"]))
                 file.seek(0)
                 passphrase = passphrase_for(file, passphrase_file)
                 with report.timing("verify"):
