@@ -38,6 +38,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "cli_decode",
             "cli_encode",
             "cli_export",
+            "cli_help",
             "cli_inspect",
             "cli_options",
             "cli_train",
@@ -91,6 +92,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         },
         {"click"},
     ),
+    "cli_help": ({"errors"}, {"click"}),
     "cli_export": (
         {"cli_options", "errors", "files", "onnx_graphs", "parameters", "weights"},
         {"click"},

@@ -13,8 +13,9 @@ from vaecodec import __version__
 from vaecodec.cli_decode import decode
 from vaecodec.cli_encode import encode
 from vaecodec.cli_export import export
+from vaecodec.cli_help import help_command
 from vaecodec.cli_inspect import info, verify
-from vaecodec.cli_options import EPILOG
+from vaecodec.cli_options import EPILOG, say_fault
 from vaecodec.cli_train import train
 from vaecodec.errors import VaecodecError
 
@@ -39,7 +40,7 @@ class _Group(click.Group):
 
 
 def _fail(message: str, exit_code: int) -> None:
-    click.echo(f"vaecodec: {' '.join(message.split())}", err=True)
+    say_fault(message)
     sys.exit(exit_code)
 
 
@@ -49,5 +50,5 @@ def main() -> None:
     """Learned image codec: photographs into small .vae files and back."""
 
 
-for command in (encode, decode, info, verify, export, train):
+for command in (encode, decode, info, verify, export, train, help_command):
     main.add_command(command)

@@ -17,11 +17,11 @@ from vaecodec.cli_options import (
     LIMIT,
     MODEL,
     PASSPHRASE_FILE,
+    PATH,
     naming,
     open_input,
     passphrase_for,
     quality_of_level,
-    to_path,
 )
 from vaecodec.cli_report import Report, Voice, reporting
 from vaecodec.errors import VaecodecError
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog=EPILOG)
-@click.argument("source", metavar="FILE", type=to_path)
+@click.argument("source", metavar="FILE", type=PATH)
 @JSON
 @click.option(
     "--preview",
     metavar="OUT",
-    type=to_path,
+    type=PATH,
     default=None,
     help="Write a small, rough picture of what is inside, without decoding all of it.",
 )
@@ -132,7 +132,7 @@ def _write_preview(
 
 
 @click.command(epilog=EPILOG)
-@click.argument("sources", metavar="FILE...", type=to_path, nargs=-1, required=True)
+@click.argument("sources", metavar="FILE...", type=PATH, nargs=-1, required=True)
 @reporting
 @click.option("--quick", is_flag=True, help="Check the bytes only, not the symbols they decode to.")
 @PASSPHRASE_FILE

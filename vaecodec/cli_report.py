@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vaecodec.cli_options import JSON, QUIET, VERBOSE, is_pipe, quality_of_level
+from vaecodec.cli_options import JSON, QUIET, VERBOSE, is_pipe, quality_of_level, say_fault
 from vaecodec.container import Header, describe, read_header
 from vaecodec.errors import VaecodecError
 
@@ -120,7 +120,7 @@ class Voice:
             report.facts |= {"ok": False, "fault": fault}
             click.echo(report.to_json(), err=report.to_stderr)
         else:
-            click.echo(f"vaecodec: {' '.join(fault.split())}", err=True)
+            say_fault(fault)
 
     def say_skipped(self, source: Path, target: Path) -> None:
         """Say, to machines only, that an output was there already."""
