@@ -1,6 +1,12 @@
 """Many files: trees kept, names never shared, faults reported, interruptions continued."""
 
+import json
 import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -122,12 +128,12 @@ def test_interruption_leaves_whole_files_only(tmp_path: Path):
         job.target.write_bytes(b"whole")
         return 1, 1
 
-    outcomes = run(jobs, work, 2, lambda: None, False, False)
+    outcomes = run(jobs, work, 2, False, False)
     for _ in range(3):
         next(outcomes)
     outcomes.close()  # what an interrupt does
     assert len(list(tmp_path.iterdir())) <= 5
-    finished = list(run(jobs, work, 2, lambda: None, True, False))
+    finished = list(run(jobs, work, 2, True, False))
     assert sum(o.skipped for o in finished) >= 3 and sum(o.fault is not None for o in finished) == 1
     assert len(list(tmp_path.glob("*.out"))) == 9
 
@@ -138,3 +144,55 @@ def test_pictures_survive(call, tree: Path, tmp_path: Path):
     assert {name: (tree / name).read_bytes() for name in files_in(tree)} == before
     assert np.asarray(Image.open(tree / "a.png")).shape == (40, 50, 3)
     assert os.listdir(tmp_path / "o" / "deep") != []
+
+
+# Root reads everything; without these capabilities it is a user like others.
+AS_A_USER = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
+
+
+def test_interrupted_and_continued(tree: Path, tmp_path: Path, tiny_model_path: Path):
+    """Ctrl-C, then a kill, then to the end: nothing is done twice, nothing is lost."""
+    good = {tree / name for name in files_in(tree)} - {tree / "notes.txt"}
+    bad = {tree / "deep" / "broken.png", tree / "deep" / "closed.png", tree / "locked"}
+    good -= bad
+    for number in range(20):
+        path = tree / f"more{number % 3}" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(make_photo(300, 400, seed=number % 2)).save(path)
+        good.add(path)
+    (tree / "deep" / "closed.png").write_bytes(b"")
+    (tree / "deep" / "closed.png").chmod(0)
+    (tree / "locked").mkdir(mode=0)
+    prefix = AS_A_USER if os.geteuid() == 0 else []
+    if prefix and shutil.which(prefix[0]) is None:
+        pytest.skip("root reads everything, and there is no setpriv to change that")
+    command = [*prefix, sys.executable, "-m", "vaecodec", "encode", tree, "-r", "-o"]
+    command += [tmp_path / "out", "--jobs", "2", "--json", "--skip-existing"]
+    command += ["--model", tiny_model_path]
+    done: list[Path] = []
+    for number in (signal.SIGINT, signal.SIGTERM, None):
+        before = files_in(tmp_path / "out")
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while (
+            number and process.poll() is None and len(files_in(tmp_path / "out")) < len(before) + 3
+        ):
+            time.sleep(0.005)
+        if number:
+            process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=60)
+        assert process.returncode == (128 + number if number else 1)
+        objects = [json.loads(line) for line in stdout.splitlines()]
+        now = [Path(o["file"]) for o in objects if o["ok"] and "skipped" not in o]
+        assert len(files_in(tmp_path / "out")) == len(before) + len(now), "the summary is right"
+        summary = stderr.decode().splitlines()[-1]
+        assert summary.startswith(f"{len(now)} done, ")
+        assert ("interrupted; --skip-existing continues" in summary) == bool(number)
+        done += now
+    assert sorted(done) == sorted(good)
+    assert {Path(o["file"]) for o in objects if not o["ok"]} == bad
+    assert not [name for name in files_in(tmp_path / "out") if not name.endswith(".vae")]
+    verified = CliRunner().invoke(
+        main, ["verify", *map(str, (tmp_path / "out").rglob("*.vae")), "--quick", "--quiet"]
+    )
+    assert verified.exit_code == 0 and verified.output == ""
+    (tree / "locked").chmod(0o700)

@@ -1,11 +1,15 @@
 """Many files: which output each input gets, and the work on several at a time."""
 
 import glob
+import os
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vaecodec.errors import UsageError, VaecodecError
 
@@ -20,11 +24,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: sizes in bytes, or why it failed; neither where it was skipped."""
+    """What became of a job: what the work returned, or why it failed; neither where skipped."""
 
     job: Job
-    bytes_in: int = 0
-    bytes_out: int = 0
+    result: Any = None
     fault: str | None = None
     skipped: bool = False
 
@@ -65,8 +68,7 @@ def _expand(
 ) -> Iterator[tuple[Path, Path]]:
     for path in inputs:
         if path.is_dir():
-            entries = path.rglob("*") if recursive else path.glob("*")
-            for source in sorted(p for p in entries if p.is_file() and wanted(p)):
+            for source in sorted(_found_in(path, recursive, wanted)):
                 yield source, source.relative_to(path)
         elif path.exists() or not glob.has_magic(str(path)):
             yield path, Path(path.name)
@@ -77,25 +79,48 @@ def _expand(
             yield from _expand(map(Path, matches), recursive, wanted)
 
 
+def _found_in(folder: Path, recursive: bool, wanted: Callable[[Path], bool]) -> Iterator[Path]:
+    """Wanted files in a folder, and folders that cannot be read, which then fail like files."""
+    unreadable: list[str] = []
+    for parent, folders, names in os.walk(folder, onerror=lambda e: unreadable.append(e.filename)):
+        if not recursive:
+            folders.clear()
+        for path in (Path(parent, name) for name in names):
+            with suppress(FileNotFoundError):  # a link that leads nowhere
+                if wanted(path) and _may_be_file(path):
+                    yield path
+    yield from map(Path, unreadable)
+
+
+def _may_be_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except PermissionError:
+        return True
+
+
 def run(
     jobs: list[Job],
-    work: Callable[[Job], tuple[int, int]],
+    work: Callable[[Job], Any],
     workers: int,
-    start_worker: Callable[[], None],
     skip_existing: bool,
     stop_on_error: bool,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Outcome]:
-    """Outcomes as they come. `work` returns bytes in and out and raises VaecodecError.
+    """Outcomes as they come. `work` raises VaecodecError.
 
-    No more jobs are begun than are being worked on, so that stopping leaves nothing half done.
+    No more jobs are begun than are being worked on. Once `stopped` says so none is begun, and
+    those that are being worked on are finished, so that stopping leaves nothing half done.
     """
 
     def attempt(job: Job) -> Outcome:
         if skip_existing and job.target.exists():
             return Outcome(job, skipped=True)
+        if job.source.is_dir():
+            return Outcome(job, fault=f"{job.source}: cannot read this folder")
         try:
             job.target.parent.mkdir(parents=True, exist_ok=True)
-            return Outcome(job, *work(job))
+            return Outcome(job, work(job))
         except VaecodecError as error:
             return Outcome(job, fault=str(error))
         except OSError as error:
@@ -104,9 +129,11 @@ def run(
             return Outcome(job, fault=f"{job.source}: not enough memory for a picture of this size")
 
     remaining = iter(jobs)
-    with ThreadPoolExecutor(workers, initializer=start_worker) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         running: set[Future[Outcome]] = set()
         while True:
+            if stopped():
+                remaining = iter(())
             while len(running) < workers and (job := next(remaining, None)) is not None:
                 running.add(pool.submit(attempt, job))
             if not running:

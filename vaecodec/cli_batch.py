@@ -1,19 +1,21 @@
 """What `encode` and `decode` share for many files: options, progress and the summary."""
 
+import signal
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vaecodec.batch import Outcome, plan, run
 from vaecodec.cli_options import is_pipe
+from vaecodec.cli_report import Report, Voice
 from vaecodec.errors import UsageError
 
 if TYPE_CHECKING:
-    from vaecodec.model import Model
+    from vaecodec.model import ModelLoader
 
 RECURSIVE = click.option(
     "-r", "--recursive", is_flag=True, help="Take folders with all below them."
@@ -54,82 +56,112 @@ def run_many(
     output: Path | None,
     suffix: str,
     wanted: Callable[[Path], bool],
-    work: Callable[[Path, Path], tuple[int, int]],
-    load: "Callable[[], Model]",
+    work: Callable[[Path, Path], Report],
+    loader: "ModelLoader",
+    voice: Voice,
     recursive: bool,
     jobs: int | None,
     skip_existing: bool,
     on_error: str,
-    quiet: bool,
 ) -> None:
-    """Do `work` (source, target to bytes in and out) for all files; exits 1 if any failed."""
+    """Do `work` (source, target) for all files; exits 1 if any failed."""
     planned = plan(sources, output, suffix, recursive, wanted)
     if not planned:
         named = ", ".join(map(str, sources))
         raise UsageError(f"{named}: directory without such files; -r takes all below it")
-    transforms = load().transforms
-    workers = min(jobs or transforms.workers, len(planned))
-    if workers > 1:
-        transforms.workers = 1  # the files share the cores, so the slices of one do not
-    start = transforms.start_worker if workers > 1 else (lambda: None)
-    tally = _Tally(len(planned), quiet)
-    outcomes = run(
-        planned,
-        lambda job: work(job.source, job.target),
-        workers,
-        start,
-        skip_existing,
-        on_error == "stop",
-    )
-    try:
-        for outcome in outcomes:
+    workers = min(jobs or loader.workers, len(planned))
+    loader.is_shared = workers > 1  # the files share the cores, so the slices of one do not
+    tally = _Tally(len(planned), voice)
+    with _Interruption() as interruption:
+        for outcome in run(
+            planned,
+            lambda job: work(job.source, job.target),
+            workers,
+            skip_existing,
+            on_error == "stop",
+            lambda: interruption.signal != 0,
+        ):
             tally.add(outcome)
-    except KeyboardInterrupt:
+    if interruption.signal and tally.seen < len(planned):
         tally.summarise("interrupted; --skip-existing continues")
-        sys.exit(130)
+        sys.exit(128 + interruption.signal)
     tally.summarise("")
     sys.exit(1 if tally.failed or tally.seen < len(planned) else 0)
+
+
+class _Interruption:
+    """Takes Ctrl-C and a polite kill as a wish to stop after the files being worked on.
+
+    A second one ends the process at once.
+    """
+
+    def __init__(self) -> None:
+        self.signal = 0
+        self._handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> "_Interruption":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: object) -> None:
+        self.signal = number
+        for every in self._handlers:
+            signal.signal(every, signal.SIG_DFL)
 
 
 class _Tally:
     """Counts outcomes; one line kept up to date on a terminal, faults and a summary everywhere."""
 
-    def __init__(self, total: int, quiet: bool):
-        self.total, self.quiet = total, quiet
+    def __init__(self, total: int, voice: Voice):
+        self.total, self.voice = total, voice
         self.done = self.skipped = self.failed = self.bytes_in = self.bytes_out = 0
         self.started = time.monotonic()
-        self.terminal = sys.stderr.isatty() and not quiet
+        self.terminal = sys.stderr.isatty() and not voice.quiet
 
     @property
     def seen(self) -> int:
         return self.done + self.skipped + self.failed
 
     def add(self, outcome: Outcome) -> None:
-        if outcome.fault is not None:
-            self.failed += 1
-            self._clear()
-            click.echo(f"vaecodec: {' '.join(outcome.fault.split())}", err=True)
-        elif outcome.skipped:
+        if outcome.skipped:
             self.skipped += 1
+            self.voice.say_skipped(outcome.job.source, outcome.job.target)
         else:
-            self.done += 1
-            self.bytes_in += outcome.bytes_in
-            self.bytes_out += outcome.bytes_out
+            self._clear()
+            self._add_worked(outcome)
         if self.terminal:
             elapsed = time.monotonic() - self.started
             left = elapsed / self.seen * (self.total - self.seen)
             line = f"{self.seen} of {self.total} files, {self._sizes()}, {left:.0f} s left"
             click.echo(f"\r{line:<79}", nl=False, err=True)
 
+    def _add_worked(self, outcome: Outcome) -> None:
+        if outcome.fault is not None:
+            self.failed += 1
+            self.voice.say_fault(outcome.job.source, outcome.job.target, outcome.fault)
+            return
+        self.done += 1
+        self.bytes_in += outcome.result.facts["bytes_in"]
+        self.bytes_out += outcome.result.facts["bytes_out"]
+        if self.voice.verbose or self.voice.as_json:
+            self.voice.say(outcome.result)
+        else:
+            self.voice.say_notes(outcome.result)
+
     def summarise(self, remark: str) -> None:
         self._clear()
-        if self.quiet:
+        if self.voice.quiet:
             return
         parts = [f"{self.done} done", f"{self.failed} failed"]
         parts += [f"{self.skipped} skipped"] if self.skipped else []
         parts += [self._sizes()] if self.done else []
         parts += [remark] if remark else []
-        click.echo(", ".join(parts))
+        click.echo(", ".join(parts), err=self.voice.as_json)
 
     def _sizes(self) -> str:
         ratio = self.bytes_in / self.bytes_out if self.bytes_out else 0

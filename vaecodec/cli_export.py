@@ -4,14 +4,14 @@ from pathlib import Path
 
 import click
 
-from vaecodec.cli_options import EPILOG, FORCE, QUIET, to_path
+from vaecodec.cli_options import EPILOG, FORCE, PATH, QUIET
 from vaecodec.errors import UsageError
 
 
 @click.command(epilog=EPILOG)
-@click.argument("model", type=to_path)
+@click.argument("model", type=PATH)
 @click.option(
-    "-o", "--output", metavar="DIR", type=to_path, help="Folder (default: MODEL's name.onnx)."
+    "-o", "--output", metavar="DIR", type=PATH, help="Folder (default: MODEL's name.onnx)."
 )
 @FORCE
 @QUIET

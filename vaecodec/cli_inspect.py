@@ -13,15 +13,17 @@ from vaecodec.cli_options import (
     DEVICE,
     EPILOG,
     FORCE,
+    JSON,
     LIMIT,
     MODEL,
     PASSPHRASE_FILE,
+    PATH,
     naming,
     open_input,
     passphrase_for,
     quality_of_level,
-    to_path,
 )
+from vaecodec.cli_report import Report, Voice, reporting
 from vaecodec.errors import VaecodecError
 
 if TYPE_CHECKING:
@@ -29,12 +31,12 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog=EPILOG)
-@click.argument("source", metavar="FILE", type=to_path)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.argument("source", metavar="FILE", type=PATH)
+@JSON
 @click.option(
     "--preview",
     metavar="OUT",
-    type=to_path,
+    type=PATH,
     default=None,
     help="Write a small, rough picture of what is inside, without decoding all of it.",
 )
@@ -130,8 +132,8 @@ def _write_preview(
 
 
 @click.command(epilog=EPILOG)
-@click.argument("sources", metavar="FILE...", type=to_path, nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, a line for each file.")
+@click.argument("sources", metavar="FILE...", type=PATH, nargs=-1, required=True)
+@reporting
 @click.option("--quick", is_flag=True, help="Check the bytes only, not the symbols they decode to.")
 @PASSPHRASE_FILE
 @MODEL
@@ -140,7 +142,7 @@ def _write_preview(
 @LIMIT
 def verify(
     sources: tuple[Path, ...],
-    as_json: bool,
+    voice: Voice,
     quick: bool,
     passphrase_file: Path | None,
     model: Path | None,
@@ -150,30 +152,32 @@ def verify(
 ) -> None:
     """Check .vae files: structure, checksums, and every decoded symbol. Writes nothing."""
     from vaecodec.container import describe
-    from vaecodec.model import load_model
+    from vaecodec.model import ModelLoader
     from vaecodec.pipeline import verify_file
 
-    models: "dict[str, Model]" = {}
+    loader = ModelLoader(model, device, backend)
+
+    def check(source: Path) -> Report:
+        report = Report(source)
+        report.text = "ok"
+        with open_input(source) as file, naming(source):
+            facts = describe(file, max_pixels)
+            if not quick:
+                with report.timing("load"):
+                    loaded = loader.load(bytes.fromhex(facts["model"]))
+                file.seek(0)
+                passphrase = passphrase_for(file, passphrase_file)
+                with report.timing("verify"):
+                    verify_file(file, loaded, max_pixels, passphrase)
+                report.describe_model(loaded)
+        report.facts["parts"] = facts["parts"]
+        return report
+
     failed = False
     for source in sources:
-        fault = None
         try:
-            with open_input(source) as file, naming(source):
-                name = describe(file, max_pixels)["model"]
-                if not quick:
-                    if name not in models:
-                        models[name] = load_model(model, device, bytes.fromhex(name), backend)
-                    file.seek(0)
-                    verify_file(
-                        file, models[name], max_pixels, passphrase_for(file, passphrase_file)
-                    )
+            voice.say(check(source))
         except VaecodecError as error:
-            fault = str(error)
+            voice.say_fault(source, None, str(error))
             failed = True
-        if as_json:
-            click.echo(json.dumps({"file": str(source), "ok": fault is None, "fault": fault}))
-        elif fault is None:
-            click.echo(f"{source}: ok")
-        else:
-            click.echo(f"vaecodec: {fault}", err=True)
     sys.exit(failed)

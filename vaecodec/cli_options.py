@@ -4,7 +4,7 @@ import io
 import os
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,18 +17,19 @@ from vaecodec.files import check_writable, write_whole
 EPILOG = "Exit codes: 0 done, 1 the data could not be processed, 2 wrong usage."
 
 
-def to_path(text: str) -> Path:
-    return Path(text)
+PATH = click.Path(readable=False, path_type=Path)  # not checked here; Tab completes it
 
 
-INPUTS = click.argument("sources", metavar="IN...", type=to_path, nargs=-1, required=True)
-OUTPUT = click.option(
-    "-o", "--output", metavar="OUT", type=to_path, help="File to write, or folder."
-)
+INPUTS = click.argument("sources", metavar="IN...", type=PATH, nargs=-1, required=True)
+OUTPUT = click.option("-o", "--output", metavar="OUT", type=PATH, help="File to write, or folder.")
 QUIET = click.option("--quiet", is_flag=True, help="Say nothing when all goes well.")
+VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Say more: model, times, bytes.")
+JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print a JSON object, on a line for each file."
+)
 FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite an existing output.")
 MODEL = click.option(
-    "--model", metavar="PATH", type=to_path, help="Weight file instead of the default model."
+    "--model", metavar="PATH", type=PATH, help="Weight file instead of the default model."
 )
 DEVICE = click.option(
     "--device",
@@ -54,7 +55,7 @@ LIMIT = click.option(
 
 
 PASSPHRASE_FILE = click.option(
-    "--passphrase-file", type=to_path, default=None, help="File whose first line is the passphrase."
+    "--passphrase-file", type=PATH, default=None, help="File whose first line is the passphrase."
 )
 
 
@@ -95,17 +96,6 @@ def write_output(target: Path, write: Callable[[BinaryIO], object], force: bool)
     return buffer.tell()
 
 
-def say_done(target: Path, text: str, quiet: bool) -> None:
-    """The line of a command that succeeded; never mixed with the data of a pipe."""
-    if not quiet:
-        click.echo(f"{target}: {text}", err=is_pipe(target))
-
-
-def say_notes(path: Path, notes: Iterable[str]) -> None:
-    for note in notes:
-        click.echo(f"{path}: {note}", err=True)
-
-
 class naming:
     """Puts the file's name before the message of a fault found inside it."""
 
@@ -118,6 +108,14 @@ class naming:
     def __exit__(self, kind: type | None, error: BaseException | None, traceback: object) -> None:
         if isinstance(error, VaecodecError) and not str(error).startswith(f"{self.path}: "):
             raise type(error)(f"{self.path}: {error}") from None
+
+
+def say_fault(message: str) -> None:
+    """A fault as one line on standard error; its start is red on a terminal, unless NO_COLOR."""
+    start = "vaecodec:"
+    if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
+        start = click.style(start, fg="red")
+    click.echo(f"{start} {' '.join(message.split())}", err=True)
 
 
 def is_pipe(path: Path) -> bool:

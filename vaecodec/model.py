@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+import threading
 from ctypes.util import find_library
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +24,8 @@ class Transforms(Protocol):
     """The float parts of the network. Arrays are float32 and channels-last; `level` is a header's.
 
     They may differ between machines in their last bits; nothing that must be exact depends on it.
-    `workers`: how many threads may usefully call at the same time, each after `start_worker`.
+    `workers`: how many threads may usefully call at the same time, each after `start_worker`; one
+    in a thread that has called it, as that is one of several already.
     `backend` and `device` (its string) are for the user to know.
     """
 
@@ -122,6 +124,33 @@ def load_model(
     from vaecodec.torch_transforms import TorchTransforms  # torch takes two seconds to import
 
     return Model(weights, TorchTransforms(weights, device))
+
+
+class ModelLoader:
+    """Loads each model once, for all threads; `is_shared`: they work at the same time."""
+
+    def __init__(self, path: Path | None, device: str, backend: str):
+        self._path, self._device, self._backend = path, device, backend
+        self._models: dict[bytes | None, Model] = {}
+        self._lock = threading.Lock()
+        self.is_shared = False
+
+    @property
+    def workers(self) -> int:
+        """How many files at a time use the machine well."""
+        backend = choose_backend(self._backend, self._device)
+        return (os.cpu_count() or 1) if backend == "onnx" or self._device == "cpu" else 2
+
+    def load(self, model_id: bytes | None = None) -> Model:
+        """The model, as by `load_model`, ready for the calling thread."""
+        with self._lock:
+            if model_id not in self._models:
+                model = load_model(self._path, self._device, model_id, self._backend)
+                self._models |= {model_id: model, model.model_id: model}
+            model = self._models[model_id]
+        if self.is_shared:
+            model.transforms.start_worker()
+        return model
 
 
 def choose_backend(backend: str, device: str) -> str:

@@ -22,15 +22,22 @@ class OnnxTransforms:
 
     def __init__(self, weights: Weights):
         check_parameters(weights)
-        self.workers = os.cpu_count() or 1
         self._weights = weights
         self._sessions: dict[tuple[str, bool], onnxruntime.InferenceSession] = {}
         self._lock = threading.Lock()
         self._thread = threading.local()
 
+    @property
+    def workers(self) -> int:
+        return 1 if self._is_worker else os.cpu_count() or 1
+
     def start_worker(self) -> None:
         """Called in each thread of several that work at the same time."""
         self._thread.is_worker = True
+
+    @property
+    def _is_worker(self) -> bool:
+        return getattr(self._thread, "is_worker", False)
 
     def analyse(self, x: np.ndarray, level: int) -> np.ndarray:
         return self._run("analysis", level, x=x)
@@ -65,7 +72,7 @@ class OnnxTransforms:
     def _session(self, name: str) -> onnxruntime.InferenceSession:
         """The session of a graph; of two kinds, as a worker among several has one core for
         itself."""
-        is_worker = getattr(self._thread, "is_worker", False)
+        is_worker = self._is_worker
         with self._lock:
             if (name, is_worker) not in self._sessions:
                 options = onnxruntime.SessionOptions()

@@ -1,6 +1,7 @@
 """The float transforms of a model on torch: CPU, CUDA or MPS."""
 
 import os
+import threading
 
 import numpy as np
 import torch
@@ -51,12 +52,19 @@ class TorchTransforms:
                 f"the model's weights do not fit its configuration ({reason})"
             ) from None
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()
-        self.workers = (os.cpu_count() or 1) if self.device.type == "cpu" else 2
+        self._thread = threading.local()
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
 
+    @property
+    def workers(self) -> int:
+        if getattr(self._thread, "is_worker", False):
+            return 1
+        return (os.cpu_count() or 1) if self.device.type == "cpu" else 2
+
     def start_worker(self) -> None:
         """Called in each thread of several that work at the same time."""
+        self._thread.is_worker = True
         if self.device.type == "cpu":
             torch.set_num_threads(1)
 

@@ -1,0 +1,135 @@
+"""At home in a shell: completion, help on topics, colours, and what the desktop is told."""
+
+import os
+import pty
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from click.testing import CliRunner
+
+from vaecodec.cli import main
+from vaecodec.cli_help import topics
+from vaecodec.container import MAGIC
+
+ROOT = Path(__file__).parent.parent
+COMMAND = [sys.executable, "-m", "vaecodec"]
+
+
+def completions(*words: str) -> list[str]:
+    """What bash is offered for the last of the words, by a process in which torch would fail."""
+    program = "import sys; sys.modules['torch'] = None; from vaecodec.__main__ import main; "
+    environment = {
+        **os.environ,
+        "_VAECODEC_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(["vaecodec", *words]),
+        "COMP_CWORD": str(len(words)),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program + "main(prog_name='vaecodec')"],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.split()
+
+
+def test_completion():
+    assert completions("enc") == ["plain,encode"]
+    assert completions("decode", "--sc") == ["plain,--scale"]
+    assert set(completions("decode", "--backend", "")) == {
+        "plain,auto",
+        "plain,onnx",
+        "plain,torch",
+    }
+    assert completions("encode", "photo") == ["file,photo"], "files are left to the shell"
+    assert completions("help", "qual") == ["plain,quality"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_every_shell_has_a_completion_that_help_names(shell: str):
+    assert f"_VAECODEC_COMPLETE={shell}_source vaecodec" in help_on("completion")
+    environment = {**os.environ, "_VAECODEC_COMPLETE": f"{shell}_source"}
+    script = subprocess.run(COMMAND, env=environment, capture_output=True, text=True)
+    assert script.returncode == 0 and f"_VAECODEC_COMPLETE={shell}_complete" in script.stdout
+    if shutil.which(shell):
+        assert subprocess.run([shell, "-n"], input=script.stdout, text=True).returncode == 0
+
+
+def help_on(*topic: str) -> str:
+    result = CliRunner().invoke(main, ["help", *topic])
+    assert result.exit_code == 0
+    return result.stdout
+
+
+def test_help_lists_and_explains_topics():
+    listed = help_on()
+    assert {"format", "quality", "models", "training", "exit-codes"} <= set(topics())
+    for name, title in topics().items():
+        assert re.search(rf"^  {name} +{re.escape(title)}$", listed, re.MULTILINE)
+        assert all(len(line) <= 105 for line in help_on(name).splitlines())
+    assert "--target-size" in help_on("encode"), "commands are explained, too"
+    result = CliRunner().invoke(main, ["help", "nonsense"])
+    assert result.exit_code == 2 and "quality" in result.stderr
+
+
+@pytest.mark.parametrize("name", sorted(topics()))
+def test_help_names_options_that_exist(name: str):
+    everything = "".join(help_on(command) for command in main.commands)
+    for option in re.findall(r"--[a-z][a-z-]+", help_on(name)):
+        assert option in everything
+    for command in re.findall(r"^  vaecodec (\w+)", help_on(name), re.MULTILINE):
+        assert command in main.commands
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_colours_are_for_terminals(no_color: str, coloured: bool):
+    words = [*COMMAND, "info", "/nonexistent.vae"]
+    environment = {**os.environ, "NO_COLOR": no_color}
+    reader, terminal = pty.openpty()
+    process = subprocess.Popen(words, stderr=terminal, env=environment)
+    process.wait()
+    assert (b"\x1b[31m" in os.read(reader, 1000)) == coloured
+    plain = subprocess.run(words, capture_output=True, env=environment)
+    assert plain.stderr.startswith(b"vaecodec: /nonexistent.vae")
+
+
+@pytest.mark.skipif(shutil.which("file") is None, reason="file(1) is not installed")
+def test_magic_entry():
+    words = ["file", "-b", "-m", ROOT / "docs" / "vaecodec.magic"]
+    golden = Path(__file__).parent / "golden"
+    for name, expected in {"low": "RGB", "grey": "grey", "deep": "16-bit RGB"}.items():
+        said = subprocess.run([*words, golden / f"{name}.vae"], capture_output=True, text=True)
+        assert re.fullmatch(
+            rf"vaecodec image, version 1, \d+ x \d+, {expected}, level \d+ of 1280\n", said.stdout
+        )
+        mime = subprocess.run(
+            [*words, "-i", golden / f"{name}.vae"], capture_output=True, text=True
+        )
+        assert mime.stdout.startswith("image/x-vaecodec")
+
+
+def test_desktop_entries():
+    space = "{http://www.freedesktop.org/standards/shared-mime-info}"
+    root = ElementTree.parse(ROOT / "docs" / "vaecodec.xml").getroot()
+    (kind,) = root.findall(f"{space}mime-type")
+    assert kind.get("type") == "image/x-vaecodec"
+    value = kind.find(f"{space}magic/{space}match").get("value")
+    assert value.encode().decode("unicode_escape").encode("latin-1") == MAGIC
+    entry = (ROOT / "docs" / "vaecodec.thumbnailer").read_text()
+    words = re.search(r"^Exec=vaecodec (.*)$", entry, re.MULTILINE)[1].split()
+    known = {option for p in main.commands[words[0]].params for option in p.opts}
+    assert {word for word in words if word.startswith("-")} <= known
+
+
+def test_thumbnailer_makes_a_picture(tmp_path: Path, photo_path: Path, tiny_model_path: Path):
+    model = ["--model", str(tiny_model_path)]
+    vae, thumbnail = photo_path.with_suffix(".vae"), tmp_path / "thumbnail.png"
+    assert CliRunner().invoke(main, ["encode", str(photo_path), *model]).exit_code == 0
+    words = ["info", str(vae), "--preview", str(thumbnail), "-f", *model]
+    assert CliRunner().invoke(main, words).exit_code == 0
+    assert thumbnail.read_bytes()[:4] == b"\x89PNG"
