@@ -147,6 +147,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "initialise": ({"exact", "network", "schedule"}, TORCH),
     "losses": ({"network"}, TORCH),
     "curves": (set(), {"matplotlib"}),
+    "peers": ({"errors"}, {"PIL"}),
     "dataset": ({"errors", "picture_reader"}, NUMERIC),
     "checkpoint": ({"errors", "files"}, TORCH | {"safetensors"}),
     "training": (
