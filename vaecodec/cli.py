@@ -10,6 +10,7 @@ import click
 
 from vaecodec import __version__
 from vaecodec.cli_codec import decode, encode
+from vaecodec.cli_eval import evaluate
 from vaecodec.cli_export import export
 from vaecodec.cli_inspect import info, verify
 from vaecodec.cli_options import EPILOG
@@ -42,5 +43,5 @@ def main() -> None:
     """Learned image codec: photographs into small .vae files and back."""
 
 
-for command in (encode, decode, info, verify, export, train):
+for command in (encode, decode, info, verify, export, train, evaluate):
     main.add_command(command)
