@@ -1,12 +1,12 @@
 """Pixels per second of `vaecodec train` against CompressAI's bmshj2018-hyperprior with N = 128.
 
-    python scripts/bench_train.py FOLDER [--seconds 20] [--compressai-python PATH]
+    python scripts/bench_train.py FOLDER [--runs 3] [--compressai-python PATH]
 
 The loop of `vaecodec train --preset small` is run as it is, on the pictures of FOLDER, and all of a
-step is counted: reading, cropping, both passes, optimiser, averaging. CompressAI gets the loop of its own example
-(Adam, batches of 8 crops of 256x256, clipping, the second optimiser for its quantiles) with crops
-that cost nothing, in float32 and in bfloat16 autocast. Both in one run, one after the other, three
-times; the ratio of the medians is what to quote.
+step is counted: reading, cropping, both passes, optimiser, averaging. CompressAI gets the loop of
+its own example (Adam, batches of 8 crops of 256x256, clipping, the second optimiser for its
+quantiles) with crops that cost nothing, in float32 and in bfloat16 autocast. All in one run, in
+turn; the ratio of the medians is what to quote.
 """
 
 import json

@@ -37,17 +37,18 @@ def draw_curves(
 
     ink = _INK[theme]
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "vaecodec"}):
-        figure = Figure(figsize=(7.2, 4.8), layout="constrained", facecolor="none")
+        rows = (len(measured) + len(published) + 2) // 2
+        figure = Figure(figsize=(6.4, 4.2 + 0.17 * rows), layout="constrained", facecolor="none")
         axes = figure.subplots()
         axes.set_facecolor("none")
-        for colour, marker, (title, curve) in zip(
-            _MEASURED * 9, _MARKERS * 9, measured.items(), strict=False
-        ):
-            axes.plot(*curve.T, color=colour, marker=marker, markersize=3.5, lw=1.3, label=title)
-        for colour, (title, curve) in zip(_PUBLISHED * 9, published.items(), strict=False):
-            style = {"linestyle": (0, (4, 2)), "marker": ".", "markersize": 4, "lw": 1}
-            axes.plot(*curve.T, color=colour, label=f"{title}, published", **style)
-        axes.plot(*own.T, color=_OWN[theme], marker="o", markersize=4.5, lw=2.2, label="vaecodec")
+        style = {"color": _OWN[theme], "marker": "o", "markersize": 4.5, "lw": 2.2, "zorder": 5}
+        axes.plot(*own.T, label="vaecodec", **style)
+        for i, (title, curve) in enumerate(measured.items()):
+            style = {"color": _pick(_MEASURED, i), "marker": _pick(_MARKERS, i), "markersize": 3.5}
+            axes.plot(*curve.T, label=title, lw=1.3, **style)
+        for i, (title, curve) in enumerate(published.items()):
+            style = {"color": _pick(_PUBLISHED, i), "marker": ".", "markersize": 4}
+            axes.plot(*curve.T, label=f"{title}, published", ls=(0, (4, 2)), lw=1, **style)
         _set_view(axes, own)
         axes.set_xlabel("bits per pixel", color=ink)
         axes.set_ylabel(quality, color=ink)
@@ -56,9 +57,14 @@ def draw_curves(
         for spine in axes.spines.values():
             spine.set_color(ink)
             spine.set_alpha(0.4)
-        legend = axes.legend(fontsize=8, framealpha=0, loc="lower right", labelcolor=ink)
-        legend.set_zorder(0)
+        figure.legend(
+            fontsize=8, frameon=False, loc="outside lower center", ncols=2, labelcolor=ink
+        )
         return _svg(figure)
+
+
+def _pick(choices, number: int):
+    return choices[number % len(choices)]
 
 
 def _set_view(axes, own: np.ndarray) -> None:
