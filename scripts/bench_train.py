@@ -33,7 +33,8 @@ def own_speed(folder: Path, steps: int, run: Path) -> float:
     output = run / "own.safetensors"
     options = TrainOptions(folder, output, run, PRESETS["small"], recipe, steps=steps)
     speeds: list[float] = []
-    Trainer(options).run(lambda progress: speeds.append(progress.pixels_per_second))
+    report, warn = (lambda progress: speeds.append(progress.pixels_per_second)), click.echo
+    Trainer(options).run(report, warn)
     return statistics.harmonic_mean(speeds[WARM_UP:-1])  # the last tells of the end
 
 

@@ -16,7 +16,7 @@ from vaecodec.cli_options import EPILOG, MODEL, QUIET, to_path
 from vaecodec.errors import FormatError, UsageError, VaecodecError
 
 if TYPE_CHECKING:
-    from vaecodec.evaluation import Codec, Job
+    from vaecodec.evaluation import Codec, Job, Source
     from vaecodec.report import Report
 
 DEFAULT_CODECS = "jpeg,webp,avif,avif-psnr,jxl,jpeg2000"
@@ -62,21 +62,13 @@ def evaluate(
     with Ctrl-C, the same command continues.
     """
     _check_extra()
-    from vaecodec.evaluation import find_pictures, plan_jobs
-    from vaecodec.published_points import is_of, read_published
+    from vaecodec.evaluation import plan_jobs
+    from vaecodec.published_points import read_published
     from vaecodec.report import make_report, open_folder, write_report
 
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder of pictures")
     chosen = _codecs(codecs, model, explicit=codecs != DEFAULT_CODECS)
     names = _metrics(metrics)
-    sources, faults = find_pictures(folder)
-    for fault in faults:
-        click.echo(f"vaecodec: {fault}", err=True)
-    if not sources:
-        raise UsageError(f"{folder}: no picture that can be used")
-    if published and not is_of(published, [source.size for source in sources]):
-        raise UsageError(f"{folder}: is not the 24 pictures that --published {published} is of")
+    sources, faults = _pictures(folder, published)
     output = output or Path(f"{folder.resolve().name}.report")
     planned = plan_jobs(sources, chosen, names, output)
     open_folder(output)
@@ -90,6 +82,23 @@ def evaluate(
         click.echo(f"{page}: written")
     if faults or len(complete) < len(planned):
         sys.exit(1)
+
+
+def _pictures(folder: Path, published: str | None) -> "tuple[list[Source], list[str]]":
+    """The pictures to measure with; what cannot be used is said, too. Raises UsageError."""
+    from vaecodec.evaluation import find_pictures
+    from vaecodec.published_points import is_of
+
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder of pictures")
+    sources, faults = find_pictures(folder)
+    for fault in faults:
+        click.echo(f"vaecodec: {fault}", err=True)
+    if not sources:
+        raise UsageError(f"{folder}: no picture that can be used")
+    if published and not is_of(published, [source.size for source in sources]):
+        raise UsageError(f"{folder}: is not the 24 pictures that --published {published} is of")
+    return sources, faults
 
 
 def _check_extra() -> None:

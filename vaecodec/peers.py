@@ -72,7 +72,7 @@ class Peer:
         buffer = io.BytesIO()
         try:
             bare.save(buffer, **self.options(quality))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise VaecodecError(f"{self.title}: cannot encode: {error}") from None
         return buffer.getvalue()
 

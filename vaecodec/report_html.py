@@ -98,7 +98,7 @@ def _rate(value: float | None, interval: tuple[float, float] | None = None) -> s
 
 
 def _published(report: Report) -> str:
-    if report.published is None:
+    if report.published is None or not report.published_rates:
         return ""
     rows = [[escape(codec), _rate(rate)] for codec, rate in report.published_rates.items()]
     return (
