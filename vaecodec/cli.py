@@ -12,6 +12,7 @@ import click
 from vaecodec import __version__
 from vaecodec.cli_decode import decode
 from vaecodec.cli_encode import encode
+from vaecodec.cli_eval import evaluate
 from vaecodec.cli_export import export
 from vaecodec.cli_help import help_command
 from vaecodec.cli_inspect import info, verify
@@ -50,5 +51,5 @@ def main() -> None:
     """Learned image codec: photographs into small .vae files and back."""
 
 
-for command in (encode, decode, info, verify, export, train, help_command):
+for command in (encode, decode, info, verify, evaluate, export, train, help_command):
     main.add_command(command)

@@ -1,9 +1,11 @@
-"""How good and how small: PSNR, and BD-rate between two rate-distortion curves."""
+"""How good and how small: PSNR, MS-SSIM, and BD-rate between two rate-distortion curves."""
 
 import math
 from collections.abc import Sequence
 
 import numpy as np
+
+from vaecodec.errors import UsageError
 
 
 def psnr_db(a: np.ndarray, b: np.ndarray) -> float:
@@ -12,6 +14,23 @@ def psnr_db(a: np.ndarray, b: np.ndarray) -> float:
     white = np.iinfo(a.dtype).max
     mse = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
     return math.inf if mse == 0 else 10 * math.log10(white**2 / mse)
+
+
+def ms_ssim(a: np.ndarray, b: np.ndarray) -> float:
+    """MS-SSIM between two uint8 or two uint16 pictures of one shape `[H, W]` or `[H, W, C]`, the
+    mean over the channels (see losses.ms_ssim). Raises UsageError below 11 pixels a side."""
+    import torch  # two seconds that PSNR does without
+
+    from vaecodec.losses import ms_ssim as ms_ssim_of_tensors
+
+    if min(a.shape[:2]) < 11:
+        raise UsageError("MS-SSIM needs a picture of at least 11 pixels a side; use PSNR")
+    white = np.iinfo(a.dtype).max
+    tensors = (
+        torch.from_numpy(p.reshape(*p.shape[:2], -1).astype(np.float32) / white) for p in (a, b)
+    )
+    with torch.inference_mode():
+        return ms_ssim_of_tensors(*(tensor.permute(2, 0, 1)[None] for tensor in tensors)).item()
 
 
 def bd_rate_percent(

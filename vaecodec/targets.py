@@ -1,10 +1,7 @@
 """Encoding to a wish: a size in bytes, or a quality of the decoded picture."""
 
-import numpy as np
-
 from vaecodec.container import LEVEL_MAX
-from vaecodec.errors import UsageError
-from vaecodec.metrics import psnr_db
+from vaecodec.metrics import ms_ssim, psnr_db
 from vaecodec.model import Model
 from vaecodec.picture import Picture
 from vaecodec.pipeline import EncodeOptions, PictureEncoder, decode_picture
@@ -35,25 +32,8 @@ def encode_to_target(
             return Trial(level, len(data), data)
         decoded = decode_picture(data, model).pixels
         value = (
-            psnr_db(picture.pixels, decoded)
-            if kind == "psnr"
-            else _ms_ssim(picture.pixels, decoded)
+            psnr_db(picture.pixels, decoded) if kind == "psnr" else ms_ssim(picture.pixels, decoded)
         )
         return Trial(level, value, data)
 
     return search(attempt, wish_of(kind, target), LEVEL_MAX, options.level)
-
-
-def _ms_ssim(a: np.ndarray, b: np.ndarray) -> float:
-    import torch
-
-    from vaecodec.losses import ms_ssim
-
-    if min(a.shape[:2]) < 11:
-        raise UsageError("MS-SSIM needs a picture of at least 11 pixels a side; use --target-psnr")
-    white = np.iinfo(a.dtype).max
-    tensors = (
-        torch.from_numpy(p.reshape(*p.shape[:2], -1).astype(np.float32) / white) for p in (a, b)
-    )
-    with torch.inference_mode():
-        return ms_ssim(*(tensor.permute(2, 0, 1)[None] for tensor in tensors)).item()
