@@ -99,7 +99,15 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         {"click"},
     ),
     "cli_train": (
-        {"checkpoint", "errors", "network", "train_options", "training", "weights"},
+        {
+            "checkpoint",
+            "cli_options",
+            "errors",
+            "network",
+            "train_options",
+            "training",
+            "weights",
+        },
         {"click"},
     ),
     "cli_eval": (

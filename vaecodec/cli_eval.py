@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vaecodec.cli_batch import JOBS
-from vaecodec.cli_options import EPILOG, MODEL, QUIET, to_path
+from vaecodec.cli_options import EPILOG, MODEL, PATH, QUIET
 from vaecodec.errors import FormatError, UsageError, VaecodecError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ DEFAULT_CODECS = "jpeg,webp,avif,avif-psnr,jxl,jpeg2000"
 
 
 @click.command("eval", epilog=EPILOG)
-@click.argument("folder", type=to_path)
+@click.argument("folder", type=PATH)
 @click.option(
     "--codecs",
     default=DEFAULT_CODECS,
@@ -35,7 +35,7 @@ DEFAULT_CODECS = "jpeg,webp,avif,avif-psnr,jxl,jpeg2000"
     "-o",
     "--output",
     metavar="REPORT",
-    type=to_path,
+    type=PATH,
     help="Folder for the report (default: FOLDER's name.report).",
 )
 @click.option(

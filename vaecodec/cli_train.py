@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from vaecodec.cli_options import PATH
 from vaecodec.errors import UsageError
 
 PRESET_NAMES = ("tiny", "small", "base", "large")
@@ -16,15 +17,15 @@ PRESET_NAMES = ("tiny", "small", "base", "large")
 @click.command(
     epilog="Exit codes: 0 done or interrupted and saved, 1 training failed, 2 wrong usage."
 )
-@click.argument("folder", type=Path, required=False)
+@click.argument("folder", type=PATH, required=False)
 @click.option(
-    "-o", "--output", type=Path, help="Weight file to write (default: FOLDER's name.safetensors)."
+    "-o", "--output", type=PATH, help="Weight file to write (default: FOLDER's name.safetensors)."
 )
 @click.option(
-    "--run", type=Path, help="Folder for checkpoints and records (default: OUTPUT's name.run)."
+    "--run", type=PATH, help="Folder for checkpoints and records (default: OUTPUT's name.run)."
 )
 @click.option(
-    "--resume", metavar="RUN", type=Path, help="Continue the training in this run folder."
+    "--resume", metavar="RUN", type=PATH, help="Continue the training in this run folder."
 )
 @click.option(
     "--preset",
@@ -41,7 +42,7 @@ PRESET_NAMES = ("tiny", "small", "base", "large")
     "--from",
     "start",
     metavar="WEIGHTS",
-    type=Path,
+    type=PATH,
     help="Fine-tune this model; 'default' is the shipped one.",
 )
 @click.option(
@@ -51,7 +52,7 @@ PRESET_NAMES = ("tiny", "small", "base", "large")
     show_default=True,
     help="What to preserve.",
 )
-@click.option("--val", type=Path, help="Validate on this folder instead of a part of FOLDER.")
+@click.option("--val", type=PATH, help="Validate on this folder instead of a part of FOLDER.")
 @click.option(
     "--denoise",
     type=click.FloatRange(0, 50),
