@@ -117,7 +117,6 @@ class OwnCodec:
         from vaecodec.model import load_model
 
         model = load_model(self.path, "cpu")
-        model.transforms.workers = 1
         model.transforms.start_worker()
         return model
 
