@@ -123,3 +123,14 @@ def test_pillow_refuses_damaged_files():
             Image.open(io.BytesIO(whole[:size])).load()
     with Image.open(io.BytesIO(whole)) as image:
         image.verify()
+
+
+def test_batches_are_the_same_as_one_by_one(tiny_model_path: Path):
+    codec = vaecodec.Codec(tiny_model_path, "cpu")
+    photos = [make_photo(40 + number, 50, seed=number) for number in range(5)]
+    files = codec.encode_batch(photos, quality=80)
+    assert files == [codec.encode(photo, quality=80) for photo in photos]
+    images = codec.decode_batch(files, scale=2)
+    assert [image.size for image in images] == [(25, 20 + (n + 1) // 2) for n in range(5)]
+    for image, data in zip(images, files, strict=True):
+        np.testing.assert_array_equal(image, codec.decode(data, scale=2))

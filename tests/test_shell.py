@@ -71,7 +71,7 @@ def test_help_lists_and_explains_topics():
     assert {"format", "quality", "models", "training", "exit-codes"} <= set(topics())
     for name, title in topics().items():
         assert re.search(rf"^  {name} +{re.escape(title)}$", listed, re.MULTILINE)
-        assert all(len(line) <= 105 for line in help_on(name).splitlines())
+        assert all(len(line) <= 100 for line in help_on(name).splitlines())
     assert "--target-size" in help_on("encode"), "commands are explained, too"
     result = CliRunner().invoke(main, ["help", "nonsense"])
     assert result.exit_code == 2 and "quality" in result.stderr

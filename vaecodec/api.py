@@ -11,6 +11,8 @@ data = codec.encode(array, target_size=50_000)
 
 import io
 import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,16 @@ class Codec:
         options = DecodeOptions(max_pixels, part, scale, passphrase=_as_bytes(passphrase))
         return pillow_image(self.decode_picture(data, options))
 
+    def encode_batch(
+        self, images: Iterable[Image.Image | np.ndarray | Picture], **options: Any
+    ) -> list[bytes]:
+        """The .vae files of several pictures, worked on a core each; options as for `encode`."""
+        return self._in_threads(lambda image: self.encode(image, **options), images)
+
+    def decode_batch(self, files: Iterable[bytes], **options: Any) -> list[Image.Image]:
+        """The PIL images of several .vae files, worked on a core each; options as for `decode`."""
+        return self._in_threads(lambda data: self.decode(data, **options), files)
+
     def encode_file(
         self, source: Path | str, target: Path | str, overwrite: bool = False, **options: Any
     ) -> int:
@@ -119,6 +131,11 @@ class Codec:
         return write_whole(
             target, lambda file: write_picture(picture, file, target.suffix), overwrite
         )
+
+    def _in_threads(self, work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+        transforms = self._encoding_model.transforms
+        with ThreadPoolExecutor(transforms.workers, initializer=transforms.start_worker) as pool:
+            return list(pool.map(work, items))
 
     def _model_of(self, model_id: bytes) -> Model:
         if self._fixed or model_id in self._models:
