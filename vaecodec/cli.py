@@ -12,6 +12,7 @@ import sys
 import click
 
 from vaecodec import __version__
+from vaecodec.cli_compare import compare
 from vaecodec.cli_decode import decode
 from vaecodec.cli_encode import encode
 from vaecodec.cli_eval import evaluate
@@ -19,6 +20,7 @@ from vaecodec.cli_export import export
 from vaecodec.cli_help import help_command
 from vaecodec.cli_inspect import info, verify
 from vaecodec.cli_options import EPILOG, say_fault
+from vaecodec.cli_show import sample, view
 from vaecodec.cli_train import train
 from vaecodec.errors import VaecodecError
 
@@ -56,5 +58,18 @@ def main() -> None:
     """Learned image codec: photographs into small .vae files and back."""
 
 
-for command in (encode, decode, info, verify, evaluate, export, train, help_command):
+COMMANDS = (
+    encode,
+    decode,
+    view,
+    info,
+    verify,
+    compare,
+    evaluate,
+    sample,
+    export,
+    train,
+    help_command,
+)
+for command in COMMANDS:
     main.add_command(command)

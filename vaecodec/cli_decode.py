@@ -33,7 +33,9 @@ from vaecodec.cli_options import (
 from vaecodec.cli_report import Report, Voice, reporting
 
 
-class _RegionType(click.ParamType):
+class RegionType(click.ParamType):
+    """A part of a picture: left, top, width and height in pixels."""
+
     name = "X,Y,W,H"
 
     def convert(self, value: str, param: click.Parameter | None, context: click.Context | None):
@@ -49,9 +51,7 @@ class _RegionType(click.ParamType):
 @click.command(epilog=EPILOG)
 @INPUTS
 @OUTPUT
-@click.option(
-    "--region", type=_RegionType(), default=None, help="Decode only this part, in pixels."
-)
+@click.option("--region", type=RegionType(), default=None, help="Decode only this part, in pixels.")
 @click.option(
     "--scale",
     type=click.Choice(["1", "1/2", "1/4", "1/8"]),

@@ -24,13 +24,13 @@ class TableSet:
 
     def __init__(self, tables: list[np.ndarray]):
         self.radius = np.array([(len(table) - 2) // 2 for table in tables], np.int32)
-        self._tables = tables
+        self.tables = tables
         self._models: list[object | None] = [None] * len(tables)
 
     def model(self, number: int) -> object:
         """The coder's model of a table, made when first used."""
         if self._models[number] is None:
-            weights = self._tables[number].astype(np.float64)
+            weights = self.tables[number].astype(np.float64)
             self._models[number] = constriction.stream.model.Categorical(weights, perfect=False)
         return self._models[number]
 

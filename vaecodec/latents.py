@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaecodec.container import Chunk, pack_slice, unpack_slice
-from vaecodec.entropy import Decoder, Encoder
+from vaecodec.entropy import Decoder, Encoder, TableSet
 from vaecodec.errors import CorruptSymbolsError
 from vaecodec.model import Model
 from vaecodec.schedule import STEPS, group_mask
@@ -19,6 +19,7 @@ _LIMIT = 1 << 20  # symbols are clipped here; a real one never comes near
 
 # (mask [h, w, m], mean of y [h, w, m], table indices under the mask [N]) -> residuals [N]
 ResidualsOfStep = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Pop = Callable[[TableSet, np.ndarray], np.ndarray]  # as Decoder.pop
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,11 @@ def quantise_slice(model: Model, y: np.ndarray, level: int) -> Symbols:
 
 def encode_slice(model: Model, y: np.ndarray, level: int) -> Chunk:
     """Quantise and code y `[h, w, m]` (float32) of one slice."""
-    symbols = quantise_slice(model, y, level)
+    return encode_symbols(model, quantise_slice(model, y, level), level)
+
+
+def encode_symbols(model: Model, symbols: Symbols, level: int) -> Chunk:
+    """Code the symbols of one slice."""
     encoder = Encoder()
     z_indices = model.z_indices(*symbols.z.shape[:2], level)
     encoder.push(model.z_tables, symbols.z.reshape(-1), z_indices.reshape(-1))
@@ -69,17 +74,29 @@ def decode_slice(model: Model, chunk: Chunk, height: int, width: int, level: int
     """y_hat `[height, width, m]` of a slice of that many latent positions. Raises FormatError."""
     checksum, words = unpack_slice(chunk)
     decoder = Decoder(words)
-    z_indices = model.z_indices(-(-height // Z_STRIDE), -(-width // Z_STRIDE), level)
-    z = decoder.pop(model.z_tables, z_indices.reshape(-1)).reshape(z_indices.shape)
-
-    def residuals(mask: np.ndarray, mean: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        return decoder.pop(model.y_tables, indices)
-
-    symbols, y_hat = _walk_steps(model, z, (height, width), level, residuals)
+    z = decode_z(model, decoder.pop, (height, width), level)
+    symbols, y_hat = decode_steps(model, decoder.pop, z, (height, width), level)
     if symbols.checksum != checksum:
         raise CorruptSymbolsError("decoded symbols do not match their checksum; get another copy")
     decoder.finish()
     return y_hat
+
+
+def decode_z(model: Model, pop: Pop, size: tuple[int, int], level: int) -> np.ndarray:
+    """z `[h/4, w/4, cz]` of a slice of `size` (h, w), which its symbols begin with."""
+    z_indices = model.z_indices(*(-(-side // Z_STRIDE) for side in size), level)
+    return pop(model.z_tables, z_indices.reshape(-1)).reshape(z_indices.shape)
+
+
+def decode_steps(
+    model: Model, pop: Pop, z: np.ndarray, size: tuple[int, int], level: int
+) -> tuple[Symbols, np.ndarray]:
+    """All symbols of a slice after its z, and its y_hat `[h, w, m]`."""
+
+    def residuals(mask: np.ndarray, mean: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        return pop(model.y_tables, indices)
+
+    return _walk_steps(model, z, size, level, residuals)
 
 
 def _walk_steps(

@@ -1,0 +1,101 @@
+"""One picture by vaecodec and by another codec at the same file size, to be looked at."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from vaecodec import __version__
+from vaecodec.container import LEVEL_MAX
+from vaecodec.metrics import ms_ssim, psnr_db
+from vaecodec.model import Model
+from vaecodec.peers import Peer, ToolPeer
+from vaecodec.picture import Picture
+from vaecodec.pipeline import EncodeOptions, decode_picture, encode_picture
+from vaecodec.ratecontrol import Trial, Wish, require, search
+from vaecodec.targets import encode_to_target
+from vaecodec.tiling import Region
+
+MAX_SHOWN_PIXELS = 4 * 2**20  # of a page, which holds three lossless pictures
+MS_SSIM_SIDE = 11  # smaller pictures have no MS-SSIM
+_NEAR = 0.002  # of the size: below it by as much is near enough
+_STEPS = 4  # qualities that are tried of another codec, for each whole one of 1 to 100
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A codec's picture: uint8 `[H, W, 3]`, and what is told of it.
+
+    `name`: short; `title`: with its settings; `ms_ssim`: None for a picture too small for it.
+    """
+
+    name: str
+    title: str
+    quality: float
+    size_bytes: int
+    pixels: np.ndarray
+    psnr_db: float
+    ms_ssim: float | None
+
+    @property
+    def bpp(self) -> float:
+        height, width = self.pixels.shape[:2]
+        return 8 * self.size_bytes / (height * width)
+
+
+def central_region(width: int, height: int, most: int = MAX_SHOWN_PIXELS) -> Region:
+    """The middle of a picture, in its proportions where they allow, of at most `most` pixels."""
+    h = min(height, max(1, math.isqrt(most * height // width)))
+    w = max(1, min(most // h, h * width // height))
+    h = min(height, most // w)
+    return Region((width - w) // 2, (height - h) // 2, w, h)
+
+
+def show_own(
+    pixels: np.ndarray, model: Model, level: int, target_bytes: float | None = None
+) -> Shown:
+    """vaecodec's picture of uint8 `[H, W, 3]` at a level, or at a size from there.
+
+    Raises VaecodecError for a size that cannot be met.
+    """
+    picture, options = Picture(pixels), EncodeOptions(level)
+    if target_bytes is None:
+        data = encode_picture(picture, model, options)
+    else:
+        trial, _ = encode_to_target(picture, model, options, "size", target_bytes)
+        require(Wish.size(target_bytes), trial, "bytes")
+        data, level = trial.data, trial.level
+    title = f"vaecodec {__version__}, model {model.model_id.hex()}"
+    decoded = decode_picture(data, model).pixels
+    return _shown("vaecodec", title, 100 * level / LEVEL_MAX, data, decoded, pixels)
+
+
+def show_peer(pixels: np.ndarray, peer: Peer | ToolPeer, size_bytes: int) -> Shown:
+    """Another codec's picture of uint8 `[H, W, 3]`, its file as near to `size_bytes` as its
+    qualities allow.
+
+    Raises VaecodecError where the codec fails.
+    """
+    image, trials = Image.fromarray(pixels), []
+
+    def attempt(level: int) -> Trial:
+        data = peer.encode(image, 1 + level / _STEPS)
+        trials.append(Trial(level, len(data), data))
+        return trials[-1]
+
+    search(attempt, Wish(size_bytes, True, _NEAR * size_bytes), 99 * _STEPS, 60 * _STEPS)
+    nearest = min(trials, key=lambda trial: (abs(trial.value - size_bytes), trial.level))
+    decoded = np.asarray(peer.decode(nearest.data))
+    name = peer.title.partition(" (")[0]
+    quality = 1 + nearest.level / _STEPS
+    if peer.encode(image, int(quality)) == nearest.data:  # a codec of whole qualities
+        quality = int(quality)
+    return _shown(name, f"{peer.title}, {peer.version()}", quality, nearest.data, decoded, pixels)
+
+
+def _shown(
+    name: str, title: str, quality: float, data: bytes, decoded: np.ndarray, pixels: np.ndarray
+) -> Shown:
+    similarity = ms_ssim(pixels, decoded) if min(pixels.shape[:2]) >= MS_SSIM_SIDE else None
+    return Shown(name, title, quality, len(data), decoded, psnr_db(pixels, decoded), similarity)
