@@ -18,6 +18,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "api": (
         {
             "container",
+            "effort",
             "errors",
             "files",
             "model",
@@ -44,6 +45,10 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         },
         {"click"},
     ),
+    "cli_wishes": (
+        {"cli_options", "effort", "model", "picture", "pipeline", "ratecontrol", "targets"},
+        {"click"},
+    ),
     "cli_options": ({"container", "errors", "files"}, {"click"}),
     "batch": ({"errors"}, set()),
     "cli_batch": ({"batch", "cli_options", "errors", "model"}, {"click"}),
@@ -51,14 +56,13 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         {
             "cli_batch",
             "cli_options",
+            "cli_wishes",
             "container",
             "errors",
             "model",
             "picture_reader",
             "picture_writer",
             "pipeline",
-            "ratecontrol",
-            "targets",
             "tiling",
         },
         {"click"},
@@ -88,7 +92,9 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "pipeline": (
         {
             "alpha",
+            "canvas",
             "container",
+            "effort",
             "encryption",
             "errors",
             "latents",
@@ -106,7 +112,17 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "ratecontrol": ({"errors"}, set()),
     "slice_source": ({"container", "encryption", "errors"}, set()),
     "encryption": ({"container", "errors"}, {"cryptography"}),
-    "latents": ({"container", "entropy", "errors", "model", "schedule", "tiling"}, NUMERIC),
+    "canvas": ({"container", "picture", "tiling"}, NUMERIC),
+    "effort": ({"errors"}, NUMERIC),
+    "refine": (
+        {"blocks", "container", "effort", "export", "network", "weights"},
+        TORCH,
+    ),
+    "rounding": ({"tables"}, NUMERIC),
+    "latents": (
+        {"container", "entropy", "errors", "model", "rounding", "schedule", "tiling"},
+        NUMERIC,
+    ),
     "model": (
         {
             "container",
@@ -114,6 +130,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "errors",
             "exact",
             "onnx_transforms",
+            "refine",
+            "rounding",
             "torch_transforms",
             "weights",
         },

@@ -11,6 +11,7 @@ from vaecodec.container import Chunk, pack_slice, unpack_slice
 from vaecodec.entropy import Decoder, Encoder
 from vaecodec.errors import CorruptSymbolsError
 from vaecodec.model import Model
+from vaecodec.rounding import round_by_cost
 from vaecodec.schedule import STEPS, group_mask
 from vaecodec.tiling import pad_to_multiple
 
@@ -42,21 +43,32 @@ class Symbols:
         return checksum
 
 
-def quantise_slice(model: Model, y: np.ndarray, level: int) -> Symbols:
-    """The symbols of y `[h, w, m]` (float32) of one slice."""
-    z = _to_symbols(model.transforms.hyper_analyse(pad_to_multiple(y, Z_STRIDE), level))
+def quantise_slice(
+    model: Model, y: np.ndarray, level: int, z: np.ndarray | None = None, by_cost: bool = False
+) -> Symbols:
+    """The symbols of y `[h, w, m]` (float32) of one slice.
+
+    `z`: hyper-latents before rounding in place of those that h_a gives; `by_cost`: round
+    residuals by rate and distortion (rounding.py) and not to the nearest integer.
+    """
+    z = _to_symbols(hyper_latents(model, y, level) if z is None else z)
     gain = model.transforms.gain(level)
 
     def residuals(mask: np.ndarray, mean: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        return _to_symbols(((y - mean) * gain)[mask])
+        d = ((y - mean) * gain)[mask]
+        return _to_symbols(round_by_cost(d, model.rounding_margins, indices) if by_cost else d)
 
     symbols, _ = _walk_steps(model, z, y.shape[:2], level, residuals)
     return symbols
 
 
-def encode_slice(model: Model, y: np.ndarray, level: int) -> Chunk:
-    """Quantise and code y `[h, w, m]` (float32) of one slice."""
-    symbols = quantise_slice(model, y, level)
+def hyper_latents(model: Model, y: np.ndarray, level: int) -> np.ndarray:
+    """z before rounding of y `[h, w, m]` of one slice."""
+    return model.transforms.hyper_analyse(pad_to_multiple(y, Z_STRIDE), level)
+
+
+def encode_slice(model: Model, symbols: Symbols, level: int) -> Chunk:
+    """Code the symbols of one slice."""
     encoder = Encoder()
     z_indices = model.z_indices(*symbols.z.shape[:2], level)
     encoder.push(model.z_tables, symbols.z.reshape(-1), z_indices.reshape(-1))
