@@ -65,6 +65,7 @@ class Codec:
         target_psnr: float | None = None,
         effort: int = DEFAULT_EFFORT,
         timeout: float = math.inf,
+        roi: Image.Image | np.ndarray | None = None,
         passphrase: str | bytes | None = None,
     ) -> bytes:
         """The bytes of a .vae file.
@@ -72,12 +73,14 @@ class Codec:
         `image`: a PIL image of any mode, or an array uint8 or uint16 of shape `[H, W]` (grey),
         `[H, W, 3]` (RGB) or `[H, W, 4]` (RGBA, uint8); `quality`: 0 to 100; `target_size` in bytes
         or `target_psnr` in dB in place of a quality; `effort`: 0 (fastest) to 9 (smallest), which
-        takes at most about `timeout` seconds for refinement. Raises PictureError and UsageError.
+        takes at most about `timeout` seconds for refinement; `roi`: a mask of the picture's size,
+        white where its quality matters most. Raises PictureError and UsageError.
         """
         picture = _as_picture(image)
         alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)
         level, key = level_of_quality(quality), _as_bytes(passphrase)
-        options = EncodeOptions(level, alpha_level, key, effort, timeout)
+        mask = None if roi is None else _as_picture(roi).pixels
+        options = EncodeOptions(level, alpha_level, key, effort, timeout, roi=mask)
         targets = {k: v for k, v in (("size", target_size), ("psnr", target_psnr)) if v is not None}
         if len(targets) > 1:
             raise UsageError("give one target only")

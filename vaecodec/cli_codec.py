@@ -40,6 +40,7 @@ from vaecodec.cli_wishes import (
     BEST_EFFORT,
     EFFORT,
     QUALITY,
+    ROI,
     TARGET_BPP,
     TARGET_MS_SSIM,
     TARGET_PSNR,
@@ -68,6 +69,7 @@ METADATA_KINDS = tuple(METADATA_TYPES)
 @BEST_EFFORT
 @EFFORT
 @TIMEOUT
+@ROI
 @click.option(
     "--alpha-quality",
     type=click.FloatRange(0, 100),
@@ -113,6 +115,7 @@ def encode(
     best_effort: bool,
     effort: int,
     timeout: float,
+    roi: Path | None,
     alpha_quality: float | None,
     strip: tuple[str, ...],
     page: int | None,
@@ -151,7 +154,7 @@ def encode(
         return load_model(model, device, backend=backend)
 
     def work(source: Path, target: Path) -> tuple[int, int]:
-        from vaecodec.picture_reader import picture_from_file
+        from vaecodec.picture_reader import picture_from_file, read_picture
 
         check_output(source, target, force)
         with open_input(source) as file, naming(source):
@@ -164,8 +167,9 @@ def encode(
 
         alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)
         level = level_of_quality(quality)
+        mask = None if roi is None else read_picture(roi, max_pixels).pixels
         with naming(source), Progress("refining", quiet or single is None) as progress:
-            options = EncodeOptions(level, alpha_level, passphrase, effort, timeout, progress)
+            options = EncodeOptions(level, alpha_level, passphrase, effort, timeout, progress, mask)
             if targets:
                 data, reached = encode_to_wish(picture, load(), options, targets, best_effort)
             else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vaecodec.cli_options import quality_of_level
+from vaecodec.cli_options import quality_of_level, to_path
 from vaecodec.effort import DEFAULT_EFFORT, EFFORT_MAX
 
 if TYPE_CHECKING:
@@ -76,6 +76,13 @@ TIMEOUT = click.option(
     type=POSITIVE,
     default=math.inf,
     help="Time for refining a picture; what it has become by then is written.",
+)
+ROI = click.option(
+    "--roi",
+    metavar="MASK",
+    type=to_path,
+    default=None,
+    help="Picture of the same size: white parts keep the quality, black ones get less of it.",
 )
 
 

@@ -123,12 +123,18 @@ class ScaleNetwork:
         return up.reshape(4 * rows, 4 * columns, channels // 16) + self._at_level("up_bias", level)
 
     def indices(
-        self, prepared: np.ndarray, residuals: np.ndarray, known: np.ndarray, level: int
+        self,
+        prepared: np.ndarray,
+        residuals: np.ndarray,
+        known: np.ndarray,
+        level: int,
+        offsets: np.ndarray | int = 0,
     ) -> np.ndarray:
         """Scale index 0..63 of every latent, int64 `[h, w, m]`.
 
         `prepared`: `[h, w, scale]` from `prepare`, cropped; `residuals`: `[h, w, m]` integers, 0
-        where not yet known; `known`: `[h, w, 4]` of 0 and 1, which channel groups are known where.
+        where not yet known; `known`: `[h, w, 4]` of 0 and 1, which channel groups are known where;
+        `offsets`: integers `[h, w, 1]` added to the indices.
         """
         sums = prepared
         if known.any():  # otherwise the context adds nothing
@@ -139,7 +145,7 @@ class ScaleNetwork:
         h = _activate(self._conv("hidden", h) + self._at_level("hidden_bias", level), WEIGHT_BITS)
         sums = self._conv("out", h) + self._at_level("offset", level)
         shift = WEIGHT_BITS + ACTIVATION_BITS - INDEX_UNIT_BITS
-        return _shift(sums, shift, SCALE_COUNT - 1).astype(np.int64)
+        return _shift(sums, shift, SCALE_COUNT - 1, offsets).astype(np.int64)
 
     def _at_level(self, name: str, level: int) -> np.ndarray:
         """A level table's row at `level`, linear between anchors, in integers."""
@@ -171,11 +177,11 @@ def _matrix(weight: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0]))
 
 
-def _shift(sums: np.ndarray, bits: int, top: int) -> np.ndarray:
-    """Divide by 2**bits, round half up, clamp to 0..top; exact, as a power of two only moves the
-    exponent."""
+def _shift(sums: np.ndarray, bits: int, top: int, offsets: np.ndarray | int = 0) -> np.ndarray:
+    """Divide by 2**bits, round half up, add `offsets`, clamp to 0..top; exact, as a power of two
+    only moves the exponent."""
     half = 1 << (bits - 1)
-    return np.clip(np.floor((sums + half) / (1 << bits)), 0, top)
+    return np.clip(np.floor((sums + half) / (1 << bits)) + offsets, 0, top)
 
 
 def _activate(sums: np.ndarray, bits: int) -> np.ndarray:

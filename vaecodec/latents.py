@@ -10,6 +10,7 @@ import numpy as np
 from vaecodec.container import Chunk, pack_slice, unpack_slice
 from vaecodec.entropy import Decoder, Encoder
 from vaecodec.errors import CorruptSymbolsError
+from vaecodec.gain_map import at_nominal_gain, gain_factors
 from vaecodec.model import Model
 from vaecodec.rounding import round_by_cost
 from vaecodec.schedule import STEPS, group_mask
@@ -44,21 +45,27 @@ class Symbols:
 
 
 def quantise_slice(
-    model: Model, y: np.ndarray, level: int, z: np.ndarray | None = None, by_cost: bool = False
+    model: Model,
+    y: np.ndarray,
+    level: int,
+    offsets: np.ndarray | None = None,
+    z: np.ndarray | None = None,
+    by_cost: bool = False,
 ) -> Symbols:
     """The symbols of y `[h, w, m]` (float32) of one slice.
 
-    `z`: hyper-latents before rounding in place of those that h_a gives; `by_cost`: round
-    residuals by rate and distortion (rounding.py) and not to the nearest integer.
+    `offsets`: of the gain (gain_map.py); `z`: hyper-latents before rounding in place of those that
+    h_a gives; `by_cost`: round residuals by rate and distortion (rounding.py) and not to the
+    nearest integer.
     """
     z = _to_symbols(hyper_latents(model, y, level) if z is None else z)
-    gain = model.transforms.gain(level)
+    gain = _gain(model, level, offsets)
 
     def residuals(mask: np.ndarray, mean: np.ndarray, indices: np.ndarray) -> np.ndarray:
         d = ((y - mean) * gain)[mask]
         return _to_symbols(round_by_cost(d, model.rounding_margins, indices) if by_cost else d)
 
-    symbols, _ = _walk_steps(model, z, y.shape[:2], level, residuals)
+    symbols, _ = _walk_steps(model, z, y.shape[:2], level, offsets, residuals)
     return symbols
 
 
@@ -77,7 +84,14 @@ def encode_slice(model: Model, symbols: Symbols, level: int) -> Chunk:
     return pack_slice(symbols.checksum, encoder.finish())
 
 
-def decode_slice(model: Model, chunk: Chunk, height: int, width: int, level: int) -> np.ndarray:
+def decode_slice(
+    model: Model,
+    chunk: Chunk,
+    height: int,
+    width: int,
+    level: int,
+    offsets: np.ndarray | None = None,
+) -> np.ndarray:
     """y_hat `[height, width, m]` of a slice of that many latent positions. Raises FormatError."""
     checksum, words = unpack_slice(chunk)
     decoder = Decoder(words)
@@ -87,7 +101,7 @@ def decode_slice(model: Model, chunk: Chunk, height: int, width: int, level: int
     def residuals(mask: np.ndarray, mean: np.ndarray, indices: np.ndarray) -> np.ndarray:
         return decoder.pop(model.y_tables, indices)
 
-    symbols, y_hat = _walk_steps(model, z, (height, width), level, residuals)
+    symbols, y_hat = _walk_steps(model, z, (height, width), level, offsets, residuals)
     if symbols.checksum != checksum:
         raise CorruptSymbolsError("decoded symbols do not match their checksum; get another copy")
     decoder.finish()
@@ -99,6 +113,7 @@ def _walk_steps(
     z: np.ndarray,
     size: tuple[int, int],
     level: int,
+    offsets: np.ndarray | None,
     residuals_of_step: ResidualsOfStep,
 ) -> tuple[Symbols, np.ndarray]:
     """The four steps that encoder and decoder share; returns all symbols and y_hat `[h, w, m]`."""
@@ -106,7 +121,7 @@ def _walk_steps(
     transforms, scale_network = model.transforms, model.scale_network
     features = transforms.hyper_synthesise(z, level)[:height, :width]
     prepared = scale_network.prepare(z, level)[:height, :width]
-    gain = transforms.gain(level)
+    gain = _gain(model, level, offsets)
     m = scale_network.m
     r = np.zeros((height, width, m), np.int32)
     y_hat = np.zeros((height, width, m), np.float32)
@@ -119,13 +134,22 @@ def _walk_steps(
         if step:
             context = np.concatenate([np.sign(y_hat) * np.log1p(np.abs(y_hat)), known], axis=2)
         mean = transforms.predict_mean(features, context)
-        indices = scale_network.indices(prepared, r, known, level)[mask]
+        seen = r if offsets is None else at_nominal_gain(r, offsets)
+        indices = scale_network.indices(
+            prepared, seen, known, level, 0 if offsets is None else offsets
+        )[mask]
         residuals = residuals_of_step(mask, mean, indices)
         r[mask] = residuals
         y_hat = np.where(mask, mean + r / gain, y_hat).astype(np.float32)
         known += groups
         steps.append((residuals, indices))
     return Symbols(z, steps), y_hat
+
+
+def _gain(model: Model, level: int, offsets: np.ndarray | None) -> np.ndarray:
+    """Quantisation steps per unit of y, `[m]`, or `[h, w, m]` with offsets."""
+    gain = model.transforms.gain(level)
+    return gain if offsets is None else gain * gain_factors(offsets)
 
 
 def _to_symbols(values: np.ndarray) -> np.ndarray:

@@ -29,6 +29,7 @@ from vaecodec.blocks import (
 )
 from vaecodec.dimensions import ANCHORS, BLOCK, FRONT
 from vaecodec.exact import INDEX_UNIT_BITS, SCALE_COUNT
+from vaecodec.gain_map import STEP
 from vaecodec.schedule import STEPS, group_mask
 
 LAMBDA_RANGE = (
@@ -263,15 +264,18 @@ class VAE(nn.Module):
         t: Tensor,
         quantise: Callable[[Tensor], Tensor],
         through_scales: bool = False,
+        offsets: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The four steps, differentiable: latents `v` `[B, m, h, w]` in quantisation steps and z.
 
         Returns `v_hat`, its distance d of `v` from the means, the residuals r = `quantise(d)`, and
         the scale indices, all shaped like `v`. With `through_scales` gradients also pass from the
-        scales to the residuals that they were chosen by.
+        scales to the residuals that they were chosen by. `offsets`: of the gain, `[B, 1, h, w]`, in
+        scale indices (gain_map.py).
         """
         batch, m, height, width = v.shape
-        gain = self.gain(t)
+        factor = 1.0 if offsets is None else STEP**offsets
+        gain = self.gain(t) * factor
         features = self.hyper_synthesise(z_hat, t)[..., :height, :width]
         prepared = self.scale_network.prepare(z_hat, t)[..., :height, :width]
         masks = step_masks(height, width, m, v.device)
@@ -282,7 +286,7 @@ class VAE(nn.Module):
             if step:
                 planes = known[:, :: m // STEPS].expand(batch, -1, -1, -1)
                 mean_context = torch.cat([squash(v_hat / gain), planes], 1)
-                seen = residuals if through_scales else residuals.detach()
+                seen = (residuals if through_scales else residuals.detach()) / factor
                 scale_context = torch.cat([magnitude_code(seen), planes], 1)
             mean = self.predict_mean(features, mean_context) * gain * mask
             index = index + self.scale_network(prepared, scale_context, t) * mask
@@ -292,6 +296,8 @@ class VAE(nn.Module):
             v_hat = v_hat + mean + r
             residuals = residuals + r
             known = known + mask
+        if offsets is not None:
+            index = index + offsets
         return v_hat, difference, residuals, index.clamp(0, SCALE_COUNT - 1)
 
 

@@ -30,6 +30,7 @@ from vaecodec.container import (
 from vaecodec.effort import DEFAULT_EFFORT, ITERATIONS, SliceToRefine, check_effort
 from vaecodec.encryption import seal_chunks
 from vaecodec.errors import FormatError, ModelError, UsageError
+from vaecodec.gain_map import GainMap, gain_map_of_mask
 from vaecodec.latents import decode_slice, encode_slice, hyper_latents, quantise_slice
 from vaecodec.model import Model
 from vaecodec.picture import Picture, box_average
@@ -45,7 +46,8 @@ PREVIEW_MAX_LEVEL = 512
 class EncodeOptions:
     """`level`: 0..LEVEL_MAX; `alpha_level`: level of lossy transparency, None for lossless;
     `passphrase`: encrypt with it; `effort`: 0 (fastest) to 9 (smallest); `timeout`: seconds after
-    which refinement comes to its end; `progress`: called with how much of it is done, 0..1.
+    which refinement comes to its end; `progress`: called with how much of it is done, 0..1; `roi`:
+    mask of what matters, as for gain_map_of_mask.
     """
 
     level: int
@@ -54,6 +56,7 @@ class EncodeOptions:
     effort: int = DEFAULT_EFFORT
     timeout: float = math.inf
     progress: Callable[[float], object] = lambda part: None
+    roi: np.ndarray | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,10 @@ class PictureEncoder:
             self._samples = fill_transparent(picture.pixels, picture.alpha)
         height, width = self._samples.shape[:2]
         self._grid = SliceGrid(height, width, model.halo)
+        self._gain_map: GainMap | None = None
+        if options.roi is not None:
+            self._gain_map = gain_map_of_mask(options.roi, height, width)
+            self._chunks.append(self._gain_map.pack())
         self._refined: list[tuple[np.ndarray, np.ndarray]] = []
         if height * width > PREVIEW_MIN_PIXELS:
             small = Picture(box_average(self._samples, -(-max(height, width) // PREVIEW_SIDE)))
@@ -113,14 +120,15 @@ class PictureEncoder:
         """The file at `level` (0..LEVEL_MAX), of the refined latents once there are any."""
 
         def encode_one(number: int) -> Chunk:
+            rows, columns = self._grid[number]
             if self._refined:
                 y, z = self._refined[number]
             else:
-                rows, columns = self._grid[number]
                 y = self._analyse(number, level)[rows.inside, columns.inside]
                 z = None
             by_cost = self._options.effort > 0 and z is None  # refined latents are near integers
-            symbols = quantise_slice(self._model, y, level, z, by_cost)
+            offsets = self._gain_map and self._gain_map.offsets(rows.inner, columns.inner)
+            symbols = quantise_slice(self._model, y, level, offsets, z, by_cost)
             return encode_slice(self._model, symbols, level)
 
         slices = self._model.in_parallel(encode_one, list(range(len(self._grid))))
@@ -143,7 +151,8 @@ class PictureEncoder:
             y = self._analyse(number, level)
             z = hyper_latents(self._model, y[rows.inside, columns.inside], level)
             x = self._window(number, pad=False)
-            given = SliceToRefine(x, y, rows.inside, columns.inside, z, level)
+            offsets = self._gain_map and self._gain_map.offsets(rows.outer, columns.outer)
+            given = SliceToRefine(x, y, rows.inside, columns.inside, z, level, offsets)
             seconds = max(self._deadline - time.monotonic(), 0) / (count - number)
 
             def report(done: int, before: int = number) -> None:
@@ -225,7 +234,7 @@ def verify_file(
     source = SliceSource(file, header, numbers, passphrase)
     for row in range(0, len(grid), grid.columns):
         chunks = source.take(numbers[row : row + grid.columns])
-        list(model.in_parallel(lambda pair: _decode_one(pair, header, model, grid), chunks))
+        list(model.in_parallel(lambda pair: _decode_one(pair, source, header, model, grid), chunks))
     source.finish()
     _read_alpha(source, header, model)
 
@@ -279,7 +288,7 @@ def _decode_bands(
 
         def decode_one(pair: tuple[int, Chunk]) -> np.ndarray:
             try:
-                return _decode_one(pair, header, model, grid)
+                return _decode_one(pair, source, header, model, grid)
             except FormatError as error:
                 source.fault(pair[0], error)
                 return np.zeros((*_size(grid, pair[0]), model.m), np.float32)
@@ -292,10 +301,12 @@ def _decode_bands(
 
 
 def _decode_one(
-    pair: tuple[int, Chunk], header: Header, model: Model, grid: SliceGrid
+    pair: tuple[int, Chunk], source: SliceSource, header: Header, model: Model, grid: SliceGrid
 ) -> np.ndarray:
     number, chunk = pair
-    return decode_slice(model, chunk, *_size(grid, number), header.level)
+    rows, columns = (axis.inner for axis in grid[number])
+    offsets = source.gain_map and source.gain_map.offsets(rows, columns)
+    return decode_slice(model, chunk, *_size(grid, number), header.level, offsets)
 
 
 def _size(grid: SliceGrid, number: int) -> tuple[int, int]:

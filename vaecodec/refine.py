@@ -21,18 +21,20 @@ from vaecodec.blocks import straight_through_round
 from vaecodec.container import LEVEL_UNIT
 from vaecodec.effort import SliceToRefine
 from vaecodec.export import network_from_weights
+from vaecodec.gain_map import STEP
 from vaecodec.network import VAE, logistic_bits, quality_lambda, scale_of_index
+from vaecodec.tiling import STRIDE_Y
 from vaecodec.weights import Weights
 
-SHARPNESS = (5.0, 12.0)  # of the choice: chance of the upper integer sigmoid(k * logit(fraction))
+SHARPNESS = (5.0, 20.0)  # of the choice: chance of the upper integer sigmoid(k * logit(fraction))
 # Bits that the variance of a residual (in steps squared) is taken to cost. Rate-distortion theory
 # at high rate says 6 / ln 2 = 8.7, and measuring g_s agrees; less keeps choices open for longer.
-SPREAD_COST = 5.0
+SPREAD_COST = 5.5
 RATE = 0.22  # learning rate of y at the start, in quantisation steps, times sqrt(iterations)
 Z_RATE = 0.4  # learning rate of z against that of y
 FINAL_RATE = 0.05  # of the rates at the start, reached at the end
 BETAS = (0.9, 0.99)
-EPSILON = 0.1  # bits per step: gradients well below this move nothing
+EPSILON = 0.3  # bits per step: gradients well below this move nothing
 EDGE = 1e-4  # fractions are kept this far from 0 and 1, where logit is infinite
 
 
@@ -72,7 +74,14 @@ class _Task:
         self.network, self.device = network, device
         self.t = torch.tensor([given.level / LEVEL_UNIT], device=device)
         self.x = self._tensor(given.x)
-        self.gain = network.gain(self.t)
+        self.gain, self.offsets, self.finer = network.gain(self.t), None, 1.0
+        if given.offsets is not None:
+            # A finer step at the same price of a bit: the squared error weighs more by its square.
+            factors = STEP ** self._tensor(given.offsets)
+            pixels = F.interpolate(factors.square(), scale_factor=STRIDE_Y)
+            self.finer = pixels[:, :, : self.x.shape[2], : self.x.shape[3]]
+            self.offsets = self._tensor(given.offsets[given.rows, given.columns])
+            self.gain = self.gain * STEP**self.offsets
         halo = self._tensor(given.y)
         y = halo[:, :, given.rows, given.columns]
         self.v = (y * self.gain).requires_grad_()
@@ -119,7 +128,9 @@ class _Task:
 
         with self._autocast():
             z_hat = straight_through_round(self.z)
-            v_hat, d, r, index = self.network.walk_steps(self.v, z_hat, self.t, expected, True)
+            v_hat, d, r, index = self.network.walk_steps(
+                self.v, z_hat, self.t, expected, True, self.offsets
+            )
             distortion = self._squared_error(v_hat)
         below, log_scale = d.detach().floor(), scale_of_index(index)
         chance = r - below
@@ -134,7 +145,9 @@ class _Task:
         """Cost with everything rounded."""
         z_hat = z.round()
         with self._autocast():
-            v_hat, _, r, index = self.network.walk_steps(v, z_hat, self.t, torch.round)
+            v_hat, _, r, index = self.network.walk_steps(
+                v, z_hat, self.t, torch.round, offsets=self.offsets
+            )
             distortion = self._squared_error(v_hat)
         bits = logistic_bits(r, scale_of_index(index)).sum() + self._bits_of_z(z_hat)
         return (bits + self.weight * distortion).item()
@@ -145,7 +158,7 @@ class _Task:
         channels, height, width = self.x.shape[1:]
         if channels == 1:
             x_hat = x_hat.mean(1, keepdim=True)
-        return (x_hat[:, :, :height, :width] - self.x).square().sum()
+        return ((x_hat[:, :, :height, :width] - self.x).square() * self.finer).sum()
 
     def _bits_of_z(self, z_hat: Tensor) -> Tensor:
         return logistic_bits(z_hat, self.network.z_log_scale(self.t)).sum()
