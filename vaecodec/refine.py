@@ -39,10 +39,13 @@ EDGE = 1e-4  # fractions are kept this far from 0 and 1, where logit is infinite
 
 
 class Refiner:
-    """Refines latents with the float twin of a model on `device` (a name that torch knows)."""
+    """Refines latents with the float twin of a model on `device` (a name that torch knows).
 
-    def __init__(self, weights: Weights, device: str):
-        self._device = torch.device(device)
+    `alone`: whether a call may use all cores; otherwise it uses the one of its thread.
+    """
+
+    def __init__(self, weights: Weights, device: str, alone: bool = True):
+        self._device, self._alone = torch.device(device), alone
         network = network_from_weights(weights).eval().requires_grad_(False)
         self._network = network.to(self._device, memory_format=torch.channels_last)
 
@@ -59,6 +62,8 @@ class Refiner:
         and the result depends on the machine's speed. `report` is called after each step. Where
         refinement does not help, what came in is returned.
         """
+        if not self._alone:
+            torch.set_num_threads(1)
         task = _Task(self._network, self._device, given)
         start = task.v.detach().clone(), task.z.detach().clone()
         task.descend(iterations, seconds, report)
