@@ -57,10 +57,12 @@ def sample_files(model: Model) -> list[bytes]:
         (Picture(ramp, alpha), 500, 640),
         (Picture(np.repeat(ramp, 20, axis=0)[:1100]), 100, None),
     ]
-    return [
+    files = [
         encode_picture(p, model, EncodeOptions(level, alpha_level))
         for p, level, alpha_level in pictures
     ]
+    mask = EncodeOptions(700, roi=alpha)
+    return [*files, encode_picture(Picture(ramp), model, mask)]
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
@@ -112,7 +114,7 @@ def change_chunks(chunks: list[Chunk], rng: random.Random) -> None:
     elif kind == 1:
         chunks.insert(rng.randrange(len(chunks) + 1), chunks[place])
     elif kind == 2:
-        types = [b"Slic", b"Alph", b"exif", b"iccp", b"xmpp", b"prvw", b"note", b"Need"]
+        types = [b"Slic", b"Alph", b"exif", b"iccp", b"xmpp", b"prvw", b"Gmap", b"note", b"Need"]
         chunks[place] = Chunk(rng.choice(types), chunks[place].payload)
     else:
         payload = bytearray(chunks[place].payload)

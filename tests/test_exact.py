@@ -7,6 +7,7 @@ import torch
 from vaecodec.exact import SCALE_COUNT, ScaleNetwork, integer_parameters
 from vaecodec.network import PRESETS, magnitude_code
 from vaecodec.network import ScaleNetwork as TrainedScaleNetwork
+from vaecodec.schedule import STEPS, group_mask, group_of_position, pick_group
 
 CONFIG = PRESETS["tiny"]
 CODES = (magnitude_code(torch.arange(256.0)) * 16).numpy()
@@ -30,12 +31,36 @@ def integers(network: TrainedScaleNetwork) -> dict[str, np.ndarray]:
 def inputs(seed: int, rows: int = 3, columns: int = 2):
     rng = np.random.default_rng(seed)
     z = np.rint(rng.laplace(scale=20, size=(rows, columns, CONFIG.cz))).astype(np.int32)
-    shape = (4 * rows, 4 * columns)
+    shape = (4 * rows - 1, 4 * columns - 1)  # odd, as pictures' edges may be
     residuals = (
         np.rint(rng.standard_cauchy((*shape, CONFIG.m)) * 3).clip(-1e6, 1e6).astype(np.int32)
     )
-    known = rng.integers(0, 2, (*shape, 4)).astype(np.float32)
-    return z, residuals, known
+    return z, residuals
+
+
+def indices_of_step(
+    network: ScaleNetwork, z: np.ndarray, residuals: np.ndarray, step: int, level: int
+) -> np.ndarray:
+    """As the coder asks for them: `residuals` `[h, w, m]` become known step by step."""
+    shape = residuals.shape[:2]
+    sums = network.prepare(z, level)[: shape[0], : shape[1]]
+    for earlier in range(step):
+        part = pick_group(residuals, group_of_position(*shape, earlier))
+        sums = network.add_context(sums, part, earlier)
+    return network.indices(sums, step, level)
+
+
+def known_before(residuals: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """What a step knows: the residuals of earlier ones, else 0, and planes `[h, w, 4]` of 0 and
+    1."""
+    known = np.zeros((*residuals.shape[:2], STEPS), bool)
+    for earlier in range(step):
+        known |= group_mask(*residuals.shape[:2], earlier)
+    return residuals * np.repeat(known, CONFIG.m // STEPS, axis=2), known.astype(np.int32)
+
+
+def of_step(values: np.ndarray, step: int) -> np.ndarray:
+    return pick_group(values, group_of_position(*values.shape[:2], step))
 
 
 def reference_indices(p: dict[str, np.ndarray], z, residuals, known, level: int) -> np.ndarray:
@@ -68,7 +93,8 @@ def reference_indices(p: dict[str, np.ndarray], z, residuals, known, level: int)
     for row in range(4):
         for column in range(4):
             shuffled[row::4, column::4] = up[:, :, 4 * row + column :: 16]
-    sums = shuffled + at_level(p["up_bias"])
+    height, width = residuals.shape[:2]
+    sums = shuffled[:height, :width] + at_level(p["up_bias"])
     codes = p["magnitude_codes"].astype(np.int64)[np.minimum(np.abs(residuals), 255)]
     sums = sums + conv("context", np.concatenate([codes, 16 * known.astype(np.int64)], axis=2))
     h = activate(sums, 10)
@@ -80,24 +106,26 @@ def reference_indices(p: dict[str, np.ndarray], z, residuals, known, level: int)
 def test_equals_the_specification_in_integers(level: int):
     p = integers(trained())
     network = ScaleNetwork(p)
-    for seed in range(3):
-        z, residuals, known = inputs(seed)
-        indices = network.indices(network.prepare(z, level), residuals, known, level)
-        expected = reference_indices(p, z, residuals, known, level)
-        np.testing.assert_array_equal(indices, expected)
+    for step in range(STEPS):
+        z, residuals = inputs(step)
+        indices = indices_of_step(network, z, residuals, step, level)
+        expected = reference_indices(p, z, *known_before(residuals, step), level)
+        np.testing.assert_array_equal(indices, of_step(expected, step))
         assert len(np.unique(indices)) > 10, "the test must reach many tables"
 
 
 def test_float32_and_float64_arithmetic_agree():
     p = integers(trained(spread=0.1))
-    network, wide = ScaleNetwork(p), ScaleNetwork(p)
+    p["out"][:, 0] = 0
+    network = ScaleNetwork(p)
     assert network.dtype == np.float32
-    wide.dtype = np.float64
-    wide._weights = {name: weight.astype(np.float64) for name, weight in wide._weights.items()}
-    wide._codes = wide._codes.astype(np.float64)
-    z, residuals, known = inputs(5)
-    results = [n.indices(n.prepare(z, 900), residuals, known, 900) for n in (network, wide)]
-    np.testing.assert_array_equal(*results)
+    p["hidden"][0] = 32767  # a feature that only float64 surely holds, and that nothing reads
+    wide = ScaleNetwork(p)
+    assert wide.dtype == np.float64
+    z, residuals = inputs(5)
+    for step in range(STEPS):
+        results = [indices_of_step(n, z, residuals, step, 900) for n in (network, wide)]
+        np.testing.assert_array_equal(*results)
 
 
 def test_large_weights_fall_back_to_float64():
@@ -108,17 +136,17 @@ def test_training_sees_the_integers_that_are_shipped():
     """At an anchor level the trained network's rounded index is the integer network's."""
     network = trained()
     exact = ScaleNetwork(integers(network))
-    z, residuals, known = inputs(2)
-    level = 3
+    z, residuals = inputs(2)
+    level, step = 3, 2
+    seen, known = known_before(residuals, step)
     t = torch.tensor([float(level)])
     with torch.no_grad():
-        as_tensor = [
-            torch.from_numpy(a).permute(2, 0, 1)[None].float() for a in (z, residuals, known)
-        ]
+        as_tensor = [torch.from_numpy(a).permute(2, 0, 1)[None].float() for a in (z, seen, known)]
         context = torch.cat([magnitude_code(as_tensor[1]), as_tensor[2]], 1)
-        index = network(network.prepare(as_tensor[0], t), context, t)[0].permute(1, 2, 0).numpy()
-    expected = np.clip(np.floor(index + 0.5), 0, SCALE_COUNT - 1)
-    actual = exact.indices(exact.prepare(z, 256 * level), residuals, known, 256 * level)
+        prepared = network.prepare(as_tensor[0], t)[..., : seen.shape[0], : seen.shape[1]]
+        index = network(prepared, context, t)[0].permute(1, 2, 0).numpy()
+    expected = of_step(np.clip(np.floor(index + 0.5), 0, SCALE_COUNT - 1), step)
+    actual = indices_of_step(exact, z, residuals, step, 256 * level)
     # Biases are rounded to the sums' bits, which moves an index at most at the edge of rounding.
     assert np.mean(actual != expected) < 0.01
     assert np.abs(actual - expected).max() <= 1

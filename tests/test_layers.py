@@ -18,6 +18,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "api": (
         {
             "container",
+            "effort",
             "errors",
             "files",
             "model",
@@ -52,7 +53,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "cli_compare": (
         {
             "cli_decode",
-            "cli_encode",
+            "cli_wishes",
             "cli_options",
             "cli_report",
             "compare",
@@ -67,7 +68,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "cli_show": (
         {
-            "cli_encode",
+            "cli_wishes",
             "cli_options",
             "cli_report",
             "container",
@@ -110,6 +111,10 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         NUMERIC,
     ),
     "view": ({"errors"}, NUMERIC | {"PIL"}),
+    "cli_wishes": (
+        {"cli_options", "effort", "model", "picture", "pipeline", "ratecontrol", "targets"},
+        {"click"},
+    ),
     "cli_options": ({"container", "errors", "files"}, {"click"}),
     "batch": ({"errors"}, set()),
     "cli_batch": ({"batch", "cli_options", "cli_report", "errors", "model"}, {"click"}),
@@ -118,6 +123,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "cli_batch",
             "cli_options",
             "cli_report",
+            "cli_wishes",
             "container",
             "errors",
             "model",
@@ -189,9 +195,12 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "pipeline": (
         {
             "alpha",
+            "canvas",
             "container",
+            "effort",
             "encryption",
             "errors",
+            "gain_map",
             "latents",
             "model",
             "picture",
@@ -205,9 +214,38 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         set(),
     ),
     "ratecontrol": ({"errors"}, set()),
-    "slice_source": ({"container", "encryption", "errors"}, set()),
+    "slice_source": ({"container", "encryption", "errors", "gain_map"}, set()),
     "encryption": ({"container", "errors"}, {"cryptography"}),
-    "latents": ({"container", "entropy", "errors", "model", "schedule", "tiling"}, NUMERIC),
+    "gain_map": ({"container", "errors", "picture", "tiling"}, NUMERIC),
+    "canvas": ({"container", "picture", "tiling"}, NUMERIC),
+    "effort": ({"errors"}, NUMERIC),
+    "refine": (
+        {
+            "blocks",
+            "container",
+            "effort",
+            "export",
+            "gain_map",
+            "network",
+            "tiling",
+            "weights",
+        },
+        TORCH,
+    ),
+    "rounding": ({"tables"}, NUMERIC),
+    "latents": (
+        {
+            "container",
+            "entropy",
+            "errors",
+            "gain_map",
+            "model",
+            "rounding",
+            "schedule",
+            "tiling",
+        },
+        NUMERIC,
+    ),
     "model": (
         {
             "container",
@@ -215,6 +253,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "errors",
             "exact",
             "onnx_transforms",
+            "refine",
+            "rounding",
             "torch_transforms",
             "weights",
         },
@@ -238,12 +278,12 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "container": ({"errors"}, set()),
     "entropy": ({"errors"}, NUMERIC | {"constriction"}),
     "tables": (set(), NUMERIC),
-    "exact": (set(), NUMERIC),
+    "exact": ({"schedule"}, NUMERIC),
     "schedule": (set(), NUMERIC),
     "metrics": ({"errors", "losses"}, TORCH | {"scipy"}),
     "errors": (set(), set()),
     "blocks": ({"dimensions", "exact"}, TORCH),
-    "network": ({"blocks", "dimensions", "exact", "schedule"}, TORCH),
+    "network": ({"blocks", "dimensions", "exact", "gain_map", "schedule"}, TORCH),
     "torch_transforms": ({"container", "errors", "network", "parameters", "weights"}, TORCH),
     "initialise": ({"exact", "network", "schedule"}, TORCH),
     "losses": ({"network"}, TORCH),

@@ -71,7 +71,7 @@ def test_file_is_as_long_as_the_symbols_cost(tiny_model: Model):
                 escaped = abs(value) > radius
                 weight = tables[index][-1 if escaped else value + radius]
                 bits += PRECISION - np.log2(weight + 1.0) + (24 if escaped else 0)
-    payload = len(latents.encode_slice(tiny_model, y, 800).payload)
+    payload = len(latents.encode_slice(tiny_model, symbols, 800).payload)
     assert bits / 8 <= payload <= 1.001 * bits / 8 + 12
 
 

@@ -87,7 +87,7 @@ def test_like_of_a_hostile_file_ends_well(tiny_model: Model, monkeypatch: pytest
     monkeypatch.setattr("vaecodec.entropy.MAX_SYMBOL", 1 << 23)
     symbols = latents.Symbols(z + 100, [])
     header = Header(16, 16, "RGB", 0, tiny_model.model_id)
-    data = pack_header(header) + pack_chunks([latents.encode_symbols(tiny_model, symbols, 0)])
+    data = pack_header(header) + pack_chunks([latents.encode_slice(tiny_model, symbols, 0)])
     monkeypatch.undo()
     drawn = sample.redraw_file(io.BytesIO(data), tiny_model, 1)
     assert np.abs(z_of(drawn, tiny_model)[0]).max() <= 1 << 22

@@ -10,6 +10,7 @@ data = codec.encode(array, target_size=50_000)
 """
 
 import io
+import math
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 from vaecodec.container import LEVEL_MAX, MAX_PIXELS, describe, read_header
+from vaecodec.effort import DEFAULT_EFFORT
 from vaecodec.errors import PictureError, UsageError
 from vaecodec.files import write_whole
 from vaecodec.model import Model, load_model
@@ -63,17 +65,24 @@ class Codec:
         alpha_quality: float | None = None,
         target_size: float | None = None,
         target_psnr: float | None = None,
+        effort: int = DEFAULT_EFFORT,
+        timeout: float = math.inf,
+        roi: Image.Image | np.ndarray | None = None,
         passphrase: str | bytes | None = None,
     ) -> bytes:
         """The bytes of a .vae file.
 
         `image`: a PIL image of any mode, or an array uint8 or uint16 of shape `[H, W]` (grey),
         `[H, W, 3]` (RGB) or `[H, W, 4]` (RGBA, uint8); `quality`: 0 to 100; `target_size` in bytes
-        or `target_psnr` in dB in place of a quality. Raises PictureError and UsageError.
+        or `target_psnr` in dB in place of a quality; `effort`: 0 (fastest) to 9 (smallest), which
+        takes at most about `timeout` seconds for refinement; `roi`: a mask of the picture's size,
+        white where its quality matters most. Raises PictureError and UsageError.
         """
         picture = _as_picture(image)
         alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)
-        options = EncodeOptions(level_of_quality(quality), alpha_level, _as_bytes(passphrase))
+        level, key = level_of_quality(quality), _as_bytes(passphrase)
+        mask = None if roi is None else _as_picture(roi).pixels
+        options = EncodeOptions(level, alpha_level, key, effort, timeout, roi=mask)
         targets = {k: v for k, v in (("size", target_size), ("psnr", target_psnr)) if v is not None}
         if len(targets) > 1:
             raise UsageError("give one target only")

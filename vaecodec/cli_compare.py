@@ -6,7 +6,6 @@ from pathlib import Path
 import click
 
 from vaecodec.cli_decode import RegionType
-from vaecodec.cli_encode import DEFAULT_QUALITY, SizeType
 from vaecodec.cli_options import (
     BACKEND,
     DEVICE,
@@ -23,6 +22,7 @@ from vaecodec.cli_options import (
     write_output,
 )
 from vaecodec.cli_report import Report, Voice, reporting
+from vaecodec.cli_wishes import DEFAULT_QUALITY, SizeType
 from vaecodec.errors import UsageError
 
 

@@ -1,8 +1,6 @@
 """The `vaecodec encode` command."""
 
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -28,67 +26,41 @@ from vaecodec.cli_options import (
     is_pipe,
     naming,
     open_input,
-    quality_of_level,
     read_passphrase,
     write_output,
 )
 from vaecodec.cli_report import Report, Voice, reporting
+from vaecodec.cli_wishes import (
+    BEST_EFFORT,
+    EFFORT,
+    QUALITY,
+    ROI,
+    TARGET_BPP,
+    TARGET_MS_SSIM,
+    TARGET_PSNR,
+    TARGET_SIZE,
+    TIMEOUT,
+    Progress,
+    encode_to_wish,
+)
 from vaecodec.container import METADATA_TYPES
 from vaecodec.errors import UsageError
 
-if TYPE_CHECKING:
-    from vaecodec.model import Model
-
-DEFAULT_QUALITY = 60.0
 METADATA_KINDS = tuple(METADATA_TYPES)
-POSITIVE = click.FloatRange(min=0, min_open=True)
-
-
-class SizeType(click.ParamType):
-    """A size in bytes, with the units people write: 200kB, 1.5MiB, 90000."""
-
-    name = "SIZE"
-    _UNITS = {"": 1, "b": 1, "kb": 1e3, "k": 1e3, "mb": 1e6, "m": 1e6, "kib": 2**10, "mib": 2**20}
-
-    def convert(
-        self, value: str, param: click.Parameter | None, context: click.Context | None
-    ) -> float:
-        match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([a-zA-Z]*)", value)
-        if match is None or match[2].lower() not in self._UNITS or float(match[1]) == 0:
-            self.fail(f"{value!r} is not a size like 200kB or 1.5MiB", param, context)
-        return float(match[1]) * self._UNITS[match[2].lower()]
 
 
 @click.command(epilog=EPILOG)
 @INPUTS
 @OUTPUT
-@click.option(
-    "-q",
-    "--quality",
-    type=click.FloatRange(0, 100),
-    default=DEFAULT_QUALITY,
-    show_default=True,
-    help="0 smallest to 100 best, continuous.",
-)
-@click.option(
-    "--target-size",
-    type=SizeType(),
-    default=None,
-    help="As good as fits into this size: 200kB, 1.5MiB.",
-)
-@click.option(
-    "--target-bpp", type=POSITIVE, default=None, help="As good as fits into so many bits per pixel."
-)
-@click.option(
-    "--target-psnr", type=POSITIVE, default=None, help="As small as reaches this PSNR in dB."
-)
-@click.option(
-    "--target-ms-ssim",
-    type=click.FloatRange(0, 1),
-    default=None,
-    help="As small as reaches this MS-SSIM.",
-)
-@click.option("--best-effort", is_flag=True, help="Take the nearest where a target cannot be met.")
+@QUALITY
+@TARGET_SIZE
+@TARGET_BPP
+@TARGET_PSNR
+@TARGET_MS_SSIM
+@BEST_EFFORT
+@EFFORT
+@TIMEOUT
+@ROI
 @click.option(
     "--alpha-quality",
     type=click.FloatRange(0, 100),
@@ -132,6 +104,9 @@ def encode(
     target_psnr: float | None,
     target_ms_ssim: float | None,
     best_effort: bool,
+    effort: int,
+    timeout: float,
+    roi: Path | None,
     alpha_quality: float | None,
     strip: tuple[str, ...],
     page: int | None,
@@ -168,7 +143,7 @@ def encode(
     loader = ModelLoader(model, device, backend)
 
     def work(source: Path, target: Path) -> Report:
-        from vaecodec.picture_reader import picture_from_file
+        from vaecodec.picture_reader import picture_from_file, read_picture
 
         check_output(source, target, force)
         report = Report(source, target)
@@ -181,12 +156,18 @@ def encode(
         from vaecodec.pipeline import EncodeOptions, encode_picture, level_of_quality
 
         alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)
-        options = EncodeOptions(level_of_quality(quality), alpha_level, passphrase)
+        level = level_of_quality(quality)
+        mask = None if roi is None else read_picture(roi, max_pixels).pixels
         with report.timing("load"):
             loaded = loader.load()
-        with naming(source), report.timing("encode"):
+        with (
+            naming(source),
+            Progress("refining", voice.quiet or single is None) as progress,
+            report.timing("encode"),
+        ):
+            options = EncodeOptions(level, alpha_level, passphrase, effort, timeout, progress, mask)
             if targets:
-                data, reached = _encode_to_target(picture, loaded, options, targets, best_effort)
+                data, reached = encode_to_wish(picture, loaded, options, targets, best_effort)
             else:
                 data, reached = encode_picture(picture, loaded, options), ""
         with report.timing("write"):
@@ -204,21 +185,3 @@ def encode(
     from vaecodec.picture_reader import is_picture_name
 
     run_many(sources, output, ".vae", is_picture_name, work, loader, voice, **many)
-
-
-def _encode_to_target(
-    picture, model: "Model", options, targets: dict[str, float], best_effort: bool
-):
-    """The file nearest to the target, and what is said of it."""
-    from vaecodec.ratecontrol import require
-    from vaecodec.targets import UNITS, encode_to_target, wish_of
-
-    ((kind, value),) = targets.items()
-    if kind == "bpp":
-        height, width = picture.pixels.shape[:2]
-        kind, value = "size", value * height * width / 8
-    trial, _ = encode_to_target(picture, model, options, kind, value)
-    if not best_effort:
-        require(wish_of(kind, value), trial, UNITS[kind])
-    reached = "" if kind == "size" else f", {trial.value:.4g} {UNITS[kind]}"
-    return trial.data, f", quality {quality_of_level(trial.level):.1f}{reached}"

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 
-from vaecodec.cli_encode import DEFAULT_QUALITY
 from vaecodec.cli_options import (
     BACKEND,
     DEVICE,
@@ -29,6 +28,7 @@ from vaecodec.cli_options import (
     write_output,
 )
 from vaecodec.cli_report import Report, Voice, reporting
+from vaecodec.cli_wishes import DEFAULT_QUALITY
 from vaecodec.errors import UsageError
 
 VIEW_PIXELS = 8 * 2**20  # larger pictures are shown scaled down, so that opening one is quick

@@ -1,7 +1,7 @@
 """One picture by vaecodec and by another codec at the same file size, to be looked at."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -84,7 +84,8 @@ def show_peer(pixels: np.ndarray, peer: Peer | ToolPeer, size_bytes: int) -> Sho
         trials.append(Trial(level, len(data), data))
         return trials[-1]
 
-    search(attempt, Wish(size_bytes, True, _NEAR * size_bytes), 99 * _STEPS, 60 * _STEPS)
+    wish = replace(Wish.size(size_bytes), near=_NEAR * size_bytes)
+    search(attempt, wish, 99 * _STEPS, 60 * _STEPS)
     nearest = min(trials, key=lambda trial: (abs(trial.value - size_bytes), trial.level))
     decoded = np.asarray(peer.decode(nearest.data))
     name = peer.title.partition(" (")[0]

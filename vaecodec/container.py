@@ -33,6 +33,7 @@ that it does not know when it is optional and refuses it when it is required.
     type   payload
     Alph   transparency (see alpha.py), at most one
     Cryp   how all the others are encrypted (see encryption.py); the first chunk where there is one
+    Gmap   where quality differs from the level (see gain_map.py), at most one
     prvw   a small version of the picture, as a whole .vae file
     exif   EXIF, as in a PNG's eXIf chunk, compressed with zlib
     iccp   ICC profile, compressed with zlib
@@ -69,6 +70,7 @@ MAX_PAYLOAD_BYTES = 64 * 2**20
 SLICE_TYPE = b"Slic"
 ALPHA_TYPE = b"Alph"
 CRYPT_TYPE = b"Cryp"
+GAIN_MAP_TYPE = b"Gmap"
 PREVIEW_TYPE = b"prvw"
 METADATA_TYPES = {"exif": b"exif", "icc": b"iccp", "xmp": b"xmpp"}
 MAX_METADATA_BYTES = 64 * 2**20
@@ -77,9 +79,10 @@ _PART_NAMES = {
     ALPHA_TYPE: "alpha",
     PREVIEW_TYPE: "preview",
     CRYPT_TYPE: "encryption",
+    GAIN_MAP_TYPE: "gain map",
 }
 _PART_NAMES |= {kind: name for name, kind in METADATA_TYPES.items()}
-_KNOWN_TYPES = (SLICE_TYPE, ALPHA_TYPE, CRYPT_TYPE)
+_KNOWN_TYPES = (SLICE_TYPE, ALPHA_TYPE, CRYPT_TYPE, GAIN_MAP_TYPE)
 
 _HEADER = struct.Struct("<4sBBIIH8s")
 _CHUNK = struct.Struct("<4sII")

@@ -16,6 +16,8 @@ clamp(floor((sum + half) / 2**11), 0, 63): 14 bits less the 3 of the unit of 8 i
 
 import numpy as np
 
+from vaecodec.schedule import PHASE_OF, STEPS
+
 ACTIVATION_BITS = 4
 ACTIVATION_MAX = 127
 WEIGHT_BITS = 10
@@ -104,6 +106,7 @@ class ScaleNetwork:
             raise ValueError("scale network: weights too large to be exact")
         self.dtype = np.float32 if bound < 2**24 else np.float64
         self._weights = {name: _matrix(p[name]).astype(self.dtype) for name in CONVS}
+        self._context = _group_matrices(self._weights.pop("context"), self.m)
         self._codes = codes.astype(self.dtype)
 
     def prepare(self, z: np.ndarray, level: int) -> np.ndarray:
@@ -122,24 +125,46 @@ class ScaleNetwork:
         up = up.reshape(rows, columns, channels // 16, 4, 4).transpose(0, 3, 1, 4, 2)
         return up.reshape(4 * rows, 4 * columns, channels // 16) + self._at_level("up_bias", level)
 
-    def indices(
-        self, prepared: np.ndarray, residuals: np.ndarray, known: np.ndarray, level: int
-    ) -> np.ndarray:
-        """Scale index 0..63 of every latent, int64 `[h, w, m]`.
+    def add_context(self, sums: np.ndarray, residuals: np.ndarray, step: int) -> np.ndarray:
+        """`sums` `[h, w, scale]`, from `prepare` and earlier steps, with what a step's residuals
+        `[h, w, m/4]` (integers) tell.
 
-        `prepared`: `[h, w, scale]` from `prepare`, cropped; `residuals`: `[h, w, m]` integers, 0
-        where not yet known; `known`: `[h, w, 4]` of 0 and 1, which channel groups are known where.
+        A convolution is a sum over what is known, so each step adds its own part. All positions of
+        a phase know the same group, which is the only one that is multiplied.
         """
-        sums = prepared
-        if known.any():  # otherwise the context adds nothing
-            codes = self._codes[np.minimum(np.abs(residuals), _MAGNITUDES - 1)]
-            planes = known.astype(self.dtype) * (1 << ACTIVATION_BITS)
-            sums = sums + self._conv("context", np.concatenate([codes, planes], axis=2))
+        height, width, count = residuals.shape
+        codes = np.empty((height, width, count + 1), self.dtype)
+        codes[:, :, :-1] = self._codes[np.minimum(np.abs(residuals), _MAGNITUDES - 1)]
+        codes[:, :, -1] = 1 << ACTIVATION_BITS  # the plane that says what is known
+        padded = np.zeros((height + 2, width + 2, sums.shape[2]), self.dtype)
+        for group, (rows, columns) in enumerate(_phases(step)):
+            part = codes[rows, columns]
+            told = part.reshape(-1, count + 1) @ self._context[group]
+            told = told.reshape(*part.shape[:2], 9, sums.shape[2])
+            for tap in range(9):
+                up, left = 2 - tap // 3, 2 - tap % 3  # where a tap's product belongs
+                target = padded[up : up + height, left : left + width]
+                target[rows, columns] += told[:, :, tap]
+        return sums + padded[1:-1, 1:-1]
+
+    def indices(
+        self, sums: np.ndarray, step: int, level: int, offsets: np.ndarray | int = 0
+    ) -> np.ndarray:
+        """Scale index 0..63 of the latents of a step, int64 `[h, w, m/4]`.
+
+        `sums`: `[h, w, scale]` from `prepare`, cropped, and `add_context` of every earlier step;
+        `offsets`: integers `[h, w, 1]` added to the indices.
+        """
         h = _activate(sums, WEIGHT_BITS)
         h = _activate(self._conv("hidden", h) + self._at_level("hidden_bias", level), WEIGHT_BITS)
-        sums = self._conv("out", h) + self._at_level("offset", level)
+        count = self.m // STEPS
+        weight, bias = self._weights["out"], self._at_level("offset", level)
+        sums = np.empty((*h.shape[:2], count), self.dtype)
+        for group, (rows, columns) in enumerate(_phases(step)):
+            channels = slice(group * count, (group + 1) * count)
+            sums[rows, columns] = h[rows, columns] @ weight[:, channels] + bias[channels]
         shift = WEIGHT_BITS + ACTIVATION_BITS - INDEX_UNIT_BITS
-        return _shift(sums, shift, SCALE_COUNT - 1).astype(np.int64)
+        return _shift(sums, shift, SCALE_COUNT - 1, offsets).astype(np.int64)
 
     def _at_level(self, name: str, level: int) -> np.ndarray:
         """A level table's row at `level`, linear between anchors, in integers."""
@@ -171,11 +196,27 @@ def _matrix(weight: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0]))
 
 
-def _shift(sums: np.ndarray, bits: int, top: int) -> np.ndarray:
-    """Divide by 2**bits, round half up, clamp to 0..top; exact, as a power of two only moves the
-    exponent."""
+def _group_matrices(weight: np.ndarray, m: int) -> list[np.ndarray]:
+    """The context's `[9 * (m + 4), scale]` by group: `[m/4 + 1, 9 * scale]`, its plane last."""
+    taps = weight.reshape(9, m + STEPS, -1)
+    count = m // STEPS
+    chosen = [[*range(group * count, (group + 1) * count), m + group] for group in range(STEPS)]
+    return [
+        np.ascontiguousarray(taps[:, channels].transpose(1, 0, 2).reshape(count + 1, -1))
+        for channels in chosen
+    ]
+
+
+def _phases(step: int) -> list[tuple[slice, slice]]:
+    """For each group, the rows and columns of the positions that code it in a step."""
+    return [(slice(phase // 2, None, 2), slice(phase % 2, None, 2)) for phase in PHASE_OF[step]]
+
+
+def _shift(sums: np.ndarray, bits: int, top: int, offsets: np.ndarray | int = 0) -> np.ndarray:
+    """Divide by 2**bits, round half up, add `offsets`, clamp to 0..top; exact, as a power of two
+    only moves the exponent."""
     half = 1 << (bits - 1)
-    return np.clip(np.floor((sums + half) / (1 << bits)), 0, top)
+    return np.clip(np.floor((sums + half) / (1 << bits)) + offsets, 0, top)
 
 
 def _activate(sums: np.ndarray, bits: int) -> np.ndarray:

@@ -10,16 +10,20 @@ import numpy as np
 from vaecodec.container import Chunk, pack_slice, unpack_slice
 from vaecodec.entropy import Decoder, Encoder, TableSet
 from vaecodec.errors import CorruptSymbolsError
+from vaecodec.gain_map import at_nominal_gain, gain_factors
 from vaecodec.model import Model
-from vaecodec.schedule import STEPS, group_mask
+from vaecodec.rounding import round_by_cost
+from vaecodec.schedule import STEPS, group_of_position, pick_group, put_group
 from vaecodec.tiling import pad_to_multiple
 
 Z_STRIDE = 4  # latent positions per hyper-latent position
 _LIMIT = 1 << 20  # symbols are clipped here; a real one never comes near
 
-# (mask [h, w, m], mean of y [h, w, m], table indices under the mask [N]) -> residuals [N]
+# (group coded at each position [h, w], mean of y [h, w, m/4], table indices [h, w, m/4])
+# -> residuals [h, w, m/4]
 ResidualsOfStep = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-Pop = Callable[[TableSet, np.ndarray], np.ndarray]  # as Decoder.pop
+# (tables, table indices [N]) -> symbols [N], int32
+Pop = Callable[[TableSet, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -43,24 +47,37 @@ class Symbols:
         return checksum
 
 
-def quantise_slice(model: Model, y: np.ndarray, level: int) -> Symbols:
-    """The symbols of y `[h, w, m]` (float32) of one slice."""
-    z = _to_symbols(model.transforms.hyper_analyse(pad_to_multiple(y, Z_STRIDE), level))
-    gain = model.transforms.gain(level)
+def quantise_slice(
+    model: Model,
+    y: np.ndarray,
+    level: int,
+    offsets: np.ndarray | None = None,
+    z: np.ndarray | None = None,
+    by_cost: bool = False,
+) -> Symbols:
+    """The symbols of y `[h, w, m]` (float32) of one slice.
 
-    def residuals(mask: np.ndarray, mean: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        return _to_symbols(((y - mean) * gain)[mask])
+    `offsets`: of the gain (gain_map.py); `z`: hyper-latents before rounding in place of those that
+    h_a gives; `by_cost`: round residuals by rate and distortion (rounding.py) and not to the
+    nearest integer.
+    """
+    z = _to_symbols(hyper_latents(model, y, level) if z is None else z)
+    gain = _gain(model, level, offsets)
 
-    symbols, _ = _walk_steps(model, z, y.shape[:2], level, residuals)
+    def residuals(group: np.ndarray, mean: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        d = (pick_group(y, group) - mean) * pick_group(gain, group)
+        return _to_symbols(round_by_cost(d, model.rounding_margins, indices) if by_cost else d)
+
+    symbols, _ = _walk_steps(model, z, y.shape[:2], level, offsets, residuals)
     return symbols
 
 
-def encode_slice(model: Model, y: np.ndarray, level: int) -> Chunk:
-    """Quantise and code y `[h, w, m]` (float32) of one slice."""
-    return encode_symbols(model, quantise_slice(model, y, level), level)
+def hyper_latents(model: Model, y: np.ndarray, level: int) -> np.ndarray:
+    """z before rounding of y `[h, w, m]` of one slice."""
+    return model.transforms.hyper_analyse(pad_to_multiple(y, Z_STRIDE), level)
 
 
-def encode_symbols(model: Model, symbols: Symbols, level: int) -> Chunk:
+def encode_slice(model: Model, symbols: Symbols, level: int) -> Chunk:
     """Code the symbols of one slice."""
     encoder = Encoder()
     z_indices = model.z_indices(*symbols.z.shape[:2], level)
@@ -70,12 +87,19 @@ def encode_symbols(model: Model, symbols: Symbols, level: int) -> Chunk:
     return pack_slice(symbols.checksum, encoder.finish())
 
 
-def decode_slice(model: Model, chunk: Chunk, height: int, width: int, level: int) -> np.ndarray:
+def decode_slice(
+    model: Model,
+    chunk: Chunk,
+    height: int,
+    width: int,
+    level: int,
+    offsets: np.ndarray | None = None,
+) -> np.ndarray:
     """y_hat `[height, width, m]` of a slice of that many latent positions. Raises FormatError."""
     checksum, words = unpack_slice(chunk)
     decoder = Decoder(words)
     z = decode_z(model, decoder.pop, (height, width), level)
-    symbols, y_hat = decode_steps(model, decoder.pop, z, (height, width), level)
+    symbols, y_hat = decode_steps(model, decoder.pop, z, (height, width), level, offsets)
     if symbols.checksum != checksum:
         raise CorruptSymbolsError("decoded symbols do not match their checksum; get another copy")
     decoder.finish()
@@ -89,14 +113,19 @@ def decode_z(model: Model, pop: Pop, size: tuple[int, int], level: int) -> np.nd
 
 
 def decode_steps(
-    model: Model, pop: Pop, z: np.ndarray, size: tuple[int, int], level: int
+    model: Model,
+    pop: Pop,
+    z: np.ndarray,
+    size: tuple[int, int],
+    level: int,
+    offsets: np.ndarray | None = None,
 ) -> tuple[Symbols, np.ndarray]:
     """All symbols of a slice after its z, and its y_hat `[h, w, m]`."""
 
-    def residuals(mask: np.ndarray, mean: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        return pop(model.y_tables, indices)
+    def residuals(_group: np.ndarray, _mean: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        return pop(model.y_tables, indices.reshape(-1)).reshape(indices.shape)
 
-    return _walk_steps(model, z, size, level, residuals)
+    return _walk_steps(model, z, size, level, offsets, residuals)
 
 
 def _walk_steps(
@@ -104,33 +133,40 @@ def _walk_steps(
     z: np.ndarray,
     size: tuple[int, int],
     level: int,
+    offsets: np.ndarray | None,
     residuals_of_step: ResidualsOfStep,
 ) -> tuple[Symbols, np.ndarray]:
     """The four steps that encoder and decoder share; returns all symbols and y_hat `[h, w, m]`."""
     height, width = size
     transforms, scale_network = model.transforms, model.scale_network
     features = transforms.hyper_synthesise(z, level)[:height, :width]
-    prepared = scale_network.prepare(z, level)[:height, :width]
-    gain = transforms.gain(level)
-    m = scale_network.m
-    r = np.zeros((height, width, m), np.int32)
-    y_hat = np.zeros((height, width, m), np.float32)
-    known = np.zeros((height, width, STEPS), np.float32)
+    sums = scale_network.prepare(z, level)[:height, :width]
+    gain = _gain(model, level, offsets)
+    y_hat = np.zeros((height, width, scale_network.m), np.float32)
+    # What the mean's context network sees: y_hat, squashed, and which groups are known where.
+    context = np.zeros((height, width, scale_network.m + STEPS), np.float32)
+    squashed, known = context[:, :, :-STEPS], context[:, :, -STEPS:]
     steps = []
     for step in range(STEPS):
-        groups = group_mask(height, width, step)
-        mask = np.repeat(groups, m // STEPS, axis=2)
-        context = None
-        if step:
-            context = np.concatenate([np.sign(y_hat) * np.log1p(np.abs(y_hat)), known], axis=2)
-        mean = transforms.predict_mean(features, context)
-        indices = scale_network.indices(prepared, r, known, level)[mask]
-        residuals = residuals_of_step(mask, mean, indices)
-        r[mask] = residuals
-        y_hat = np.where(mask, mean + r / gain, y_hat).astype(np.float32)
-        known += groups
-        steps.append((residuals, indices))
+        group = group_of_position(height, width, step)
+        mean = pick_group(transforms.predict_mean(features, context if step else None), group)
+        indices = scale_network.indices(sums, step, level, 0 if offsets is None else offsets)
+        residuals = residuals_of_step(group, mean, indices)
+        steps.append((residuals.reshape(-1), indices.reshape(-1)))
+        y = (mean + residuals / pick_group(gain, group)).astype(np.float32)
+        put_group(y_hat, group, y)
+        if step < STEPS - 1:
+            put_group(squashed, group, np.sign(y) * np.log1p(np.abs(y)))
+            put_group(known, group, 1)
+            seen = residuals if offsets is None else at_nominal_gain(residuals, offsets)
+            sums = scale_network.add_context(sums, seen, step)
     return Symbols(z, steps), y_hat
+
+
+def _gain(model: Model, level: int, offsets: np.ndarray | None) -> np.ndarray:
+    """Quantisation steps per unit of y, `[m]`, or `[h, w, m]` with offsets."""
+    gain = model.transforms.gain(level)
+    return gain if offsets is None else gain * gain_factors(offsets)
 
 
 def _to_symbols(values: np.ndarray) -> np.ndarray:

@@ -4,12 +4,14 @@ import os
 import platform
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from ctypes.util import find_library
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -17,7 +19,11 @@ from vaecodec.container import LEVEL_UNIT
 from vaecodec.entropy import TableSet
 from vaecodec.errors import UsageError
 from vaecodec.exact import ScaleNetwork
+from vaecodec.rounding import rounding_margins
 from vaecodec.weights import Weights, default_weights_path, find_weights, load_weights
+
+if TYPE_CHECKING:
+    from vaecodec.refine import Refiner
 
 
 class Transforms(Protocol):
@@ -26,7 +32,7 @@ class Transforms(Protocol):
     They may differ between machines in their last bits; nothing that must be exact depends on it.
     `workers`: how many threads may usefully call at the same time, each after `start_worker`; one
     in a thread that has called it, as that is one of several already.
-    `backend` and `device` (its string) are for the user to know.
+    `backend` and `device` (its string, torch's name for it) are for the user to know.
     """
 
     backend: str
@@ -91,6 +97,32 @@ class Model:
     @cached_property
     def z_tables(self) -> TableSet:
         return TableSet(self.weights.z_tables)
+
+    @cached_property
+    def rounding_margins(self) -> np.ndarray:
+        """For rounding.round_by_cost."""
+        return rounding_margins(self.weights.y_tables)
+
+    @cached_property
+    def refiner(self) -> "Refiner":
+        """Made when first used, since it needs torch. Raises UsageError where that is not there."""
+        try:
+            from vaecodec.refine import Refiner
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                f"this effort needs the package {error.name}; install it, or use --effort 1"
+            ) from None
+        return Refiner(self.weights, str(self.transforms.device), self.transforms.workers > 1)
+
+    def in_parallel(self, work: Callable[[Any], Any], items: list) -> Iterator:
+        """Results of `work` over `items` in order; several at a time, a core each, where that
+        helps."""
+        workers = min(self.transforms.workers, len(items))
+        if workers < 2:
+            yield from map(work, items)
+            return
+        with ThreadPoolExecutor(workers, initializer=self.transforms.start_worker) as pool:
+            yield from pool.map(work, items)
 
     def z_indices(self, rows: int, columns: int, level: int) -> np.ndarray:
         """Table of every hyper-latent, `[rows, columns, cz]`: that of its channel at the nearest

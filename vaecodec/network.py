@@ -10,6 +10,7 @@ coded in four steps (see schedule.py).
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -28,6 +29,7 @@ from vaecodec.blocks import (
 )
 from vaecodec.dimensions import ANCHORS, BLOCK, FRONT
 from vaecodec.exact import INDEX_UNIT_BITS, SCALE_COUNT
+from vaecodec.gain_map import STEP
 from vaecodec.schedule import STEPS, group_mask
 
 LAMBDA_RANGE = (
@@ -121,7 +123,9 @@ class ScaleNetwork(nn.Module):
 
 def magnitude_code(r: Tensor) -> Tensor:
     """How |r| enters the scale network: log2(1 + |r|) to 4 fraction bits, at most 127/16."""
-    return ((torch.log2(1 + r.abs().clamp(max=255)) * 16).round() / 16).clamp(max=127 / 16)
+    return (straight_through_round(torch.log2(1 + r.abs().clamp(max=255)) * 16) / 16).clamp(
+        max=127 / 16
+    )
 
 
 class VAE(nn.Module):
@@ -241,37 +245,60 @@ class VAE(nn.Module):
         y = self.analyse(x, t)
         z = self.hyper_analyse(y, t)
         z_hat = straight_through_round(z)
+        gain = self.gain(t)
+        v_hat, d, _, index = self.walk_steps(y * gain, z_hat, t, straight_through_round)
         z_rated = z + torch.rand_like(z) - 0.5 if noise else z_hat
         bits_z = logistic_bits(z_rated, self.z_log_scale(t))
-        gain = self.gain(t)
-        features = self.hyper_synthesise(z_hat, t)
-        prepared = self.scale_network.prepare(z_hat, t)
-        masks = step_masks(*y.shape[2:], self.config.m, y.device)
-        v = y * gain
-        batch, m = y.shape[0], self.config.m
-        v_hat, r_known, difference, index = (torch.zeros_like(v) for _ in range(4))
+        rated = d + torch.rand_like(d) - 0.5 if noise else d.round()
+        bits_y = logistic_bits(rated, scale_of_index(index))
+        return {
+            "x_hat": self.synthesise(v_hat / gain, t),
+            "bits_y": bits_y.sum((1, 2, 3)),
+            "bits_z": bits_z.sum((1, 2, 3)),
+        }
+
+    def walk_steps(
+        self,
+        v: Tensor,
+        z_hat: Tensor,
+        t: Tensor,
+        quantise: Callable[[Tensor], Tensor],
+        through_scales: bool = False,
+        offsets: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The four steps, differentiable: latents `v` `[B, m, h, w]` in quantisation steps and z.
+
+        Returns `v_hat`, its distance d of `v` from the means, the residuals r = `quantise(d)`, and
+        the scale indices, all shaped like `v`. With `through_scales` gradients also pass from the
+        scales to the residuals that they were chosen by. `offsets`: of the gain, `[B, 1, h, w]`, in
+        scale indices (gain_map.py).
+        """
+        batch, m, height, width = v.shape
+        factor = 1.0 if offsets is None else STEP**offsets
+        gain = self.gain(t) * factor
+        features = self.hyper_synthesise(z_hat, t)[..., :height, :width]
+        prepared = self.scale_network.prepare(z_hat, t)[..., :height, :width]
+        masks = step_masks(height, width, m, v.device)
+        v_hat, residuals, difference, index = (torch.zeros_like(v) for _ in range(4))
         known = torch.zeros_like(masks[0])
         for step, mask in enumerate(masks):
             mean_context = scale_context = None
             if step:
                 planes = known[:, :: m // STEPS].expand(batch, -1, -1, -1)
                 mean_context = torch.cat([squash(v_hat / gain), planes], 1)
-                scale_context = torch.cat([magnitude_code(r_known), planes], 1)
+                seen = (residuals if through_scales else residuals.detach()) / factor
+                scale_context = torch.cat([magnitude_code(seen), planes], 1)
             mean = self.predict_mean(features, mean_context) * gain * mask
             index = index + self.scale_network(prepared, scale_context, t) * mask
             d = v * mask - mean
-            r = straight_through_round(d)
+            r = quantise(d) * mask
             difference = difference + d
             v_hat = v_hat + mean + r
-            r_known = r_known + r.detach()
+            residuals = residuals + r
             known = known + mask
-        rated = difference + torch.rand_like(v) - 0.5 if noise else difference.round()
-        bits_y = logistic_bits(rated, scale_of_index(index.clamp(0, SCALE_COUNT - 1)))
-        return {
-            "x_hat": self.synthesise(v_hat / gain, t),
-            "bits_y": bits_y.sum((1, 2, 3)),
-            "bits_z": bits_z.sum((1, 2, 3)),
-        }
+        if offsets is not None:
+            index = index + offsets
+        return v_hat, difference, residuals, index.clamp(0, SCALE_COUNT - 1)
 
 
 def cost_per_pixel(config: NetworkConfig) -> float:

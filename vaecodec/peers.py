@@ -25,7 +25,6 @@ from PIL import Image, features
 
 from vaecodec.errors import VaecodecError
 
-
 _LIBRARIES = {
     "libjpeg_turbo": "libjpeg-turbo",
     "webp": "libwebp",

@@ -4,14 +4,16 @@ Both directions hold the pixels of the picture and the latents of a few rows of 
 """
 
 import io
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import math
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import numpy as np
 
 from vaecodec.alpha import fill_transparent, pack_lossless, pack_lossy, unpack_lossless
+from vaecodec.canvas import Canvas
 from vaecodec.container import (
     ALPHA_TYPE,
     LEVEL_MAX,
@@ -25,21 +27,15 @@ from vaecodec.container import (
     read_chunks,
     read_header,
 )
+from vaecodec.effort import DEFAULT_EFFORT, ITERATIONS, SliceToRefine, check_effort
 from vaecodec.encryption import seal_chunks
 from vaecodec.errors import FormatError, ModelError, UsageError
-from vaecodec.latents import decode_slice, encode_slice
+from vaecodec.gain_map import GainMap, gain_map_of_mask
+from vaecodec.latents import decode_slice, encode_slice, hyper_latents, quantise_slice
 from vaecodec.model import Model
 from vaecodec.picture import Picture, box_average
 from vaecodec.slice_source import SalvagedSliceSource, SliceSource
-from vaecodec.tiling import (
-    STRIDE_Y,
-    Region,
-    SliceGrid,
-    Window,
-    crop_to_picture,
-    cut,
-    pixels,
-)
+from vaecodec.tiling import STRIDE_Y, Region, SliceGrid, cut, pixels
 
 PREVIEW_SIDE = 256  # the longer side of a preview, at most, in pixels
 PREVIEW_MIN_PIXELS = 4 * 2**20  # larger pictures carry a preview; it is under 1 % of their bytes
@@ -49,12 +45,18 @@ PREVIEW_MAX_LEVEL = 512
 @dataclass(frozen=True)
 class EncodeOptions:
     """`level`: 0..LEVEL_MAX; `alpha_level`: level of lossy transparency, None for lossless;
-    `passphrase`: encrypt with it.
+    `passphrase`: encrypt with it; `effort`: 0 (fastest) to 9 (smallest); `timeout`: seconds after
+    which refinement comes to its end; `progress`: called with how much of it is done, 0..1; `roi`:
+    mask of what matters, as for gain_map_of_mask.
     """
 
     level: int
     alpha_level: int | None = None
     passphrase: bytes | None = field(default=None, repr=False)
+    effort: int = DEFAULT_EFFORT
+    timeout: float = math.inf
+    progress: Callable[[float], object] = lambda part: None
+    roi: np.ndarray | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -79,14 +81,19 @@ def level_of_quality(quality: float) -> int:
 
 def encode_picture(picture: Picture, model: Model, options: EncodeOptions) -> bytes:
     """The .vae file of a picture."""
-    return PictureEncoder(picture, model, options)(options.level)
+    encoder = PictureEncoder(picture, model, options)
+    if encoder.refines:
+        encoder.refine(options.level)
+    return encoder(options.level)
 
 
 class PictureEncoder:
     """Encodes one picture at any level; what does not depend on the level is done once."""
 
     def __init__(self, picture: Picture, model: Model, options: EncodeOptions):
-        self._model, self._mode, self._passphrase = model, picture.mode, options.passphrase
+        check_effort(options.effort)
+        self._model, self._mode, self._options = model, picture.mode, options
+        self._deadline = time.monotonic() + options.timeout
         self._chunks = [pack_metadata(kind, content) for kind, content in picture.metadata.items()]
         self._samples = picture.pixels
         if picture.alpha is not None:
@@ -94,31 +101,77 @@ class PictureEncoder:
             self._samples = fill_transparent(picture.pixels, picture.alpha)
         height, width = self._samples.shape[:2]
         self._grid = SliceGrid(height, width, model.halo)
+        self._gain_map: GainMap | None = None
+        if options.roi is not None:
+            self._gain_map = gain_map_of_mask(options.roi, height, width)
+            self._chunks.append(self._gain_map.pack())
+        self._refined: list[tuple[np.ndarray, np.ndarray]] = []
         if height * width > PREVIEW_MIN_PIXELS:
             small = Picture(box_average(self._samples, -(-max(height, width) // PREVIEW_SIDE)))
             preview_options = EncodeOptions(min(options.level, PREVIEW_MAX_LEVEL))
             self._chunks.append(Chunk(PREVIEW_TYPE, encode_picture(small, model, preview_options)))
 
+    @property
+    def refines(self) -> bool:
+        """Whether the effort asks for `refine`."""
+        return ITERATIONS[self._options.effort] > 0
+
     def __call__(self, level: int) -> bytes:
-        """The file at `level` (0..LEVEL_MAX)."""
-        samples, model, white = self._samples, self._model, np.iinfo(self._samples.dtype).max
+        """The file at `level` (0..LEVEL_MAX), of the refined latents once there are any."""
 
-        def encode_one(windows: tuple[Window, Window]) -> Chunk:
-            rows, columns = windows
-            window = (
-                cut(samples, pixels(rows.outer), pixels(columns.outer)).astype(np.float32) / white
-            )
-            x = window if window.ndim == 3 else np.repeat(window[:, :, None], 3, axis=2)
-            y = model.transforms.analyse(x, level)
-            return encode_slice(model, y[rows.inside, columns.inside], level)
+        def encode_one(number: int) -> Chunk:
+            rows, columns = self._grid[number]
+            if self._refined:
+                y, z = self._refined[number]
+            else:
+                y = self._analyse(number, level)[rows.inside, columns.inside]
+                z = None
+            by_cost = self._options.effort > 0 and z is None  # refined latents are near integers
+            offsets = self._gain_map and self._gain_map.offsets(rows.inner, columns.inner)
+            symbols = quantise_slice(self._model, y, level, offsets, z, by_cost)
+            return encode_slice(self._model, symbols, level)
 
-        height, width = samples.shape[:2]
-        slices = _in_parallel(encode_one, list(self._grid), model)
-        header = pack_header(Header(width, height, self._mode, level, model.model_id))
+        slices = self._model.in_parallel(encode_one, list(range(len(self._grid))))
+        height, width = self._samples.shape[:2]
+        header = pack_header(Header(width, height, self._mode, level, self._model.model_id))
         chunks = [*self._chunks, *slices]
-        if self._passphrase is not None:
-            chunks = seal_chunks(chunks, self._passphrase, header)
+        if self._options.passphrase is not None:
+            chunks = seal_chunks(chunks, self._options.passphrase, header)
         return header + pack_chunks(chunks)
+
+    def refine(self, level: int, share: float = 1.0) -> None:
+        """Refine the latents for `level`; files are then made of these, at levels near it.
+
+        One slice at a time, which bounds the memory. `share`: of the effort's iterations.
+        """
+        iterations = math.ceil(share * ITERATIONS[self._options.effort])
+        refined, count = [], len(self._grid)
+        for number in range(count):
+            rows, columns = self._grid[number]
+            y = self._analyse(number, level)
+            z = hyper_latents(self._model, y[rows.inside, columns.inside], level)
+            x = self._window(number, pad=False)
+            offsets = self._gain_map and self._gain_map.offsets(rows.outer, columns.outer)
+            given = SliceToRefine(x, y, rows.inside, columns.inside, z, level, offsets)
+            seconds = max(self._deadline - time.monotonic(), 0) / (count - number)
+
+            def report(done: int, before: int = number) -> None:
+                self._options.progress((before + done / iterations) / count)
+
+            refined.append(self._model.refiner(given, iterations, seconds, report))
+        self._refined = refined
+
+    def _analyse(self, number: int, level: int) -> np.ndarray:
+        x = self._window(number)
+        colour = x if x.shape[2] == 3 else np.repeat(x, 3, axis=2)
+        return self._model.transforms.analyse(colour, level)
+
+    def _window(self, number: int, pad: bool = True) -> np.ndarray:
+        """Pixels `[H, W, 3 or 1]` in 0..1 of a slice's window; `pad`: with what g_a sees beyond the
+        picture."""
+        rows, columns = (pixels(axis.outer) for axis in self._grid[number])
+        part = cut(self._samples, rows, columns) if pad else self._samples[rows, columns]
+        return part.reshape(*part.shape[:2], -1) / np.float32(np.iinfo(part.dtype).max)
 
 
 def decode_picture(
@@ -143,7 +196,7 @@ def decode_picture(
             f"region {region} at scale 1/{options.scale} must start at multiples of {options.scale}"
         )
     shown = [number for number, windows in enumerate(grid) if region.touches(*windows)]
-    target = _Target(header, region, options.scale)
+    target = Canvas(header, region, options.scale)
     # What lies further away than a halo cannot reach the region: such latents stay zero.
     reach = region.grown(STRIDE_Y * model.halo)
     near = {n for number in shown for n in grid.neighbourhood(number)}
@@ -159,7 +212,7 @@ def decode_picture(
             x = model.transforms.synthesise(y_hat, header.level, options.scale)
             target.put(np.full_like(x, 0.5) if number in source.lost else x, rows, columns)
 
-        list(_in_parallel(synthesise_one, numbers, model))
+        list(model.in_parallel(synthesise_one, numbers))
     alpha, notes = _read_alpha(source, header, model)
     if source.lost:
         notes.append(f"{len(source.lost)} of {len(needed)} slices are lost and grey")
@@ -181,7 +234,7 @@ def verify_file(
     source = SliceSource(file, header, numbers, passphrase)
     for row in range(0, len(grid), grid.columns):
         chunks = source.take(numbers[row : row + grid.columns])
-        list(_in_parallel(lambda pair: _decode_one(pair, header, model, grid), chunks, model))
+        list(model.in_parallel(lambda pair: _decode_one(pair, source, header, model, grid), chunks))
     source.finish()
     _read_alpha(source, header, model)
 
@@ -235,23 +288,25 @@ def _decode_bands(
 
         def decode_one(pair: tuple[int, Chunk]) -> np.ndarray:
             try:
-                return _decode_one(pair, header, model, grid)
+                return _decode_one(pair, source, header, model, grid)
             except FormatError as error:
                 source.fault(pair[0], error)
                 return np.zeros((*_size(grid, pair[0]), model.m), np.float32)
 
         chunks = source.take(due)
-        store |= zip((n for n, _ in chunks), _in_parallel(decode_one, chunks, model), strict=True)
+        store |= zip((n for n, _ in chunks), model.in_parallel(decode_one, chunks), strict=True)
         yield store, [number for number in shown if number // grid.columns == row]
         store = {n: y_hat for n, y_hat in store.items() if n >= row * grid.columns}
     source.finish()
 
 
 def _decode_one(
-    pair: tuple[int, Chunk], header: Header, model: Model, grid: SliceGrid
+    pair: tuple[int, Chunk], source: SliceSource, header: Header, model: Model, grid: SliceGrid
 ) -> np.ndarray:
     number, chunk = pair
-    return decode_slice(model, chunk, *_size(grid, number), header.level)
+    rows, columns = (axis.inner for axis in grid[number])
+    offsets = source.gain_map and source.gain_map.offsets(rows, columns)
+    return decode_slice(model, chunk, *_size(grid, number), header.level, offsets)
 
 
 def _size(grid: SliceGrid, number: int) -> tuple[int, int]:
@@ -273,34 +328,6 @@ def _read_alpha(
         return None, ["transparency is lost"]
 
 
-class _Target:
-    """The decoded samples: the region at the scale asked for, filled window by window."""
-
-    def __init__(self, header: Header, region: Region, scale: int):
-        self.region, self.scale = region, scale
-        self.white = 65535 if header.mode.endswith("16") else 255
-        dtype = np.uint16 if self.white == 65535 else np.uint8
-        height, width = -(-region.height // scale), -(-region.width // scale)
-        grey = header.mode.startswith("grey")
-        self.samples = np.empty((height, width) if grey else (height, width, 3), dtype)
-
-    def put(self, x: np.ndarray, rows: Window, columns: Window) -> None:
-        """Place what a window's synthesised picture `[H, W, 3]` covers of the region."""
-        to_rows, from_rows = crop_to_picture(rows, self.region.top, self.region.height, self.scale)
-        to_columns, from_columns = crop_to_picture(
-            columns, self.region.left, self.region.width, self.scale
-        )
-        part = np.nan_to_num(x[from_rows, from_columns])
-        if self.samples.ndim == 2:
-            part = part.mean(axis=2)
-        self.samples[to_rows, to_columns] = np.rint(np.clip(part, 0, 1) * self.white)
-
-    def reduce(self, alpha: np.ndarray) -> np.ndarray:
-        """The region of a full-size plane `[H, W]` at the target's scale, by box averages."""
-        part = alpha[self.region.rows, self.region.columns]
-        return box_average(part, self.scale)
-
-
 def _encode_alpha(alpha: np.ndarray, model: Model, options: EncodeOptions) -> bytes:
     if options.alpha_level is None:
         return pack_lossless(alpha)
@@ -318,13 +345,3 @@ def _decode_alpha(payload: bytes, header: Header, model: Model) -> np.ndarray:
     if any(chunk.type == ALPHA_TYPE for _, chunk in read_chunks(inner, described)):
         raise FormatError("its transparency holds transparency")
     return decode_picture(payload[1:], model, DecodeOptions(header.width * header.height)).pixels
-
-
-def _in_parallel(work, items: list, model: Model) -> Iterator:
-    """Results of `work` over `items` in order; several at a time, a core each, where that helps."""
-    workers = min(model.transforms.workers, len(items))
-    if workers < 2:
-        yield from map(work, items)
-        return
-    with ThreadPoolExecutor(workers, initializer=model.transforms.start_worker) as pool:
-        yield from pool.map(work, items)

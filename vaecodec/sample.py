@@ -21,7 +21,7 @@ from vaecodec.container import (
 )
 from vaecodec.entropy import MAX_SYMBOL, Decoder, TableSet
 from vaecodec.errors import UsageError
-from vaecodec.latents import decode_steps, decode_z, encode_symbols
+from vaecodec.latents import decode_steps, decode_z, encode_slice
 from vaecodec.model import Model
 from vaecodec.pipeline import check_model
 from vaecodec.slice_source import SliceSource
@@ -77,7 +77,7 @@ def _draw(model: Model, header: Header, seed: int, likes: list[Chunk | None]) ->
         z = decode_z(model, z_source.pop, size, header.level)
         z = np.clip(z, -MAX_SYMBOL, MAX_SYMBOL)  # a hostile file may hold more than is coded
         symbols, _ = decode_steps(model, dice.pop, z, size, header.level)
-        slices.append(encode_symbols(model, symbols, header.level))
+        slices.append(encode_slice(model, symbols, header.level))
     return pack_header(header) + pack_chunks(slices)
 
 

@@ -7,6 +7,7 @@ from typing import BinaryIO
 from vaecodec.container import (
     ALPHA_TYPE,
     CRYPT_TYPE,
+    GAIN_MAP_TYPE,
     METADATA_TYPES,
     PREVIEW_TYPE,
     SLICE_TYPE,
@@ -19,6 +20,7 @@ from vaecodec.container import (
 )
 from vaecodec.encryption import Cipher, open_description
 from vaecodec.errors import FormatError, PassphraseError
+from vaecodec.gain_map import GainMap, unpack_gain_map
 
 _KIND_OF_TYPE = {kind: name for name, kind in METADATA_TYPES.items()}
 
@@ -29,6 +31,7 @@ class SliceSource:
 
     def __init__(self, file: BinaryIO, header: Header, needed: list[int], passphrase: bytes | None):
         self.alpha: bytes | None = None
+        self.gain_map: GainMap | None = None
         self.preview: bytes | None = None
         self.metadata: dict[str, bytes] = {}
         self.lost: set[int] = set()
@@ -77,6 +80,8 @@ class SliceSource:
             self.alpha = chunk.payload
         elif chunk.type == PREVIEW_TYPE:
             self.preview = chunk.payload
+        elif chunk.type == GAIN_MAP_TYPE:
+            self.gain_map = unpack_gain_map(chunk, self._header)
         elif chunk.type in _KIND_OF_TYPE:
             self.metadata[_KIND_OF_TYPE[chunk.type]] = unpack_metadata(chunk)
 
