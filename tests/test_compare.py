@@ -66,12 +66,13 @@ def test_size_can_be_named(run, photo_path: Path):
     assert facts["webp"]["bytes"] == pytest.approx(1200, rel=0.1)
 
 
-def test_crop_and_grey(run, tmp_path: Path):
+def test_crop_of_grey_into_a_folder(run, tmp_path: Path):
     photo = make_photo(80, 120)[:, :, 1]
     path = tmp_path / "grey.png"
     Image.fromarray(photo).save(path)
-    out = tmp_path / "part.html"
-    result = run(path, "--against", "jpeg", "--crop", "10,20,64,48", "-o", out)
+    (tmp_path / "pages").mkdir()
+    out = tmp_path / "pages" / "grey.compare.html"
+    result = run(path, "--against", "jpeg", "--crop", "10,20,64,48", "-o", out.parent)
     assert result.exit_code == 0, result.output
     original = pictures_of(out)[0]
     assert (original == photo[20:68, 10:74, None]).all() and original.shape == (48, 64, 3)

@@ -85,6 +85,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         {
             "__init__",
             "container",
+            "errors",
             "metrics",
             "model",
             "peers",

@@ -41,10 +41,13 @@ from vaecodec.errors import UsageError
     type=click.FloatRange(0, 100),
     default=DEFAULT_QUALITY,
     show_default=True,
-    help="Of vaecodec; the other codec is set to come to the same size.",
+    help="Of vaecodec, about; adjusted where the other codec cannot come to that size.",
 )
 @click.option(
-    "--target-size", type=SizeType(), default=None, help="Size of both files: 50kB, 90000."
+    "--target-size",
+    type=SizeType(),
+    default=None,
+    help="Size of both files, as near as the other codec comes: 50kB, 90000.",
 )
 @click.option(
     "--crop",
@@ -78,12 +81,14 @@ def compare(
     The page is one HTML file with all in it (PHOTO's name with .compare.html by default). Of photos
     over 4 megapixels the middle is compared, or what --crop names.
     """
-    if is_pipe(source) and output is None:
-        raise UsageError("a photo from standard input needs -o OUT")
+    if is_pipe(source) and (output is None or output.is_dir()):
+        raise UsageError("a photo from standard input needs -o FILE")
     target = output or source.with_suffix(".compare.html")
+    if target.is_dir():
+        target /= source.with_suffix(".compare.html").name
     check_output(source, target, force)
 
-    from vaecodec.compare import show_own, show_peer
+    from vaecodec.compare import show_both
     from vaecodec.compare_page import render
     from vaecodec.model import load_model
     from vaecodec.peers import PEERS
@@ -100,10 +105,9 @@ def compare(
         with naming(source):
             pixels, part, icc = _read_part(source, crop, max_pixels, report)
             loaded = load_model(model, device, backend=backend)
-            with report.timing("vaecodec"):
-                own = show_own(pixels, loaded, level_of_quality(quality), target_size)
-            with report.timing(peer.name):
-                other = show_peer(pixels, peer, own.size_bytes)
+            level = level_of_quality(quality)
+            with report.timing("compare"):
+                own, other = show_both(pixels, loaded, peer, level, target_size)
         name = "picture" if is_pipe(source) else source.name
         page = render(name, pixels, (own, other), part, icc).encode("utf-8")
         write_output(target, lambda file: file.write(page), force)

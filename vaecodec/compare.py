@@ -1,6 +1,7 @@
 """One picture by vaecodec and by another codec at the same file size, to be looked at."""
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -8,12 +9,13 @@ from PIL import Image
 
 from vaecodec import __version__
 from vaecodec.container import LEVEL_MAX
+from vaecodec.errors import VaecodecError
 from vaecodec.metrics import ms_ssim, psnr_db
 from vaecodec.model import Model
 from vaecodec.peers import Peer, ToolPeer
 from vaecodec.picture import Picture
 from vaecodec.pipeline import EncodeOptions, decode_picture, encode_picture
-from vaecodec.ratecontrol import Trial, Wish, require, search
+from vaecodec.ratecontrol import TOLERANCE, Trial, Wish, require, search
 from vaecodec.targets import encode_to_target
 from vaecodec.tiling import Region
 
@@ -48,7 +50,7 @@ def central_region(width: int, height: int, most: int = MAX_SHOWN_PIXELS) -> Reg
     """The middle of a picture, in its proportions where they allow, of at most `most` pixels."""
     h = min(height, max(1, math.isqrt(most * height // width)))
     w = max(1, min(most // h, h * width // height))
-    h = min(height, most // w)
+    h = min(h, most // w)
     return Region((width - w) // 2, (height - h) // 2, w, h)
 
 
@@ -93,6 +95,27 @@ def show_peer(pixels: np.ndarray, peer: Peer | ToolPeer, size_bytes: int) -> Sho
     if peer.encode(image, int(quality)) == nearest.data:  # a codec of whole qualities
         quality = int(quality)
     return _shown(name, f"{peer.title}, {peer.version()}", quality, nearest.data, decoded, pixels)
+
+
+def show_both(
+    pixels: np.ndarray,
+    model: Model,
+    peer: Peer | ToolPeer,
+    level: int,
+    target_bytes: float | None = None,
+) -> tuple[Shown, Shown]:
+    """vaecodec's and another codec's picture at one size.
+
+    The other is brought to the size of vaecodec's file at `level` (or `target_bytes`). Its
+    qualities may be far apart, so vaecodec's, which is continuous, is then brought to what it
+    reached.
+    """
+    own = show_own(pixels, model, level, target_bytes)
+    other = show_peer(pixels, peer, own.size_bytes)
+    if abs(other.size_bytes / own.size_bytes - 1) > TOLERANCE:
+        with suppress(VaecodecError):  # vaecodec's scale ends here
+            own = show_own(pixels, model, level, other.size_bytes)
+    return own, other
 
 
 def _shown(
