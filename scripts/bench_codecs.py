@@ -90,12 +90,13 @@ def run_apart(words: list[str]) -> dict[str, float] | None:
     return None
 
 
-def limit_memory() -> None:
-    """Children fail rather than make the machine kill something."""
+def limit_memory() -> int:
+    """Children fail rather than make the machine kill something; returns their bytes."""
     with open("/proc/meminfo") as file:
         free = next(int(line.split()[1]) * 1024 for line in file if "MemAvailable" in line)
     limit = int(max(free - RESERVE, RESERVE))
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    return limit
 
 
 def measure(codec: str, size: str, folder: Path, python: str) -> dict[str, dict | None]:
@@ -123,7 +124,7 @@ def measure(codec: str, size: str, folder: Path, python: str) -> dict[str, dict 
 
 def print_table(kept: dict[str, list]) -> None:
     """Medians, and how many times vaecodec's. `kept`: figures by "size codec"."""
-    for size in SIDES:
+    for size in dict.fromkeys(key.split()[0] for key in kept):
         click.echo(f"{size} megapixels: seconds and MiB (times vaecodec's)")
         base = medians(kept.get(f"{size} vaecodec", []))
         for codec in CODECS:
@@ -172,7 +173,7 @@ def main(sizes: str, codecs: str, runs: int, keep: Path | None, compressai_pytho
         chosen = [codec for codec in chosen if codec not in COMPRESSAI]
         click.echo(f"without {', '.join(left_out)}: --compressai-python names none", err=True)
     kept = json.loads(keep.read_text()) if keep is not None and keep.exists() else {}
-    limit_memory()
+    click.echo(f"processes may take {limit_memory() / 2**30:.1f} GiB", err=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for size in sizes.split(","):

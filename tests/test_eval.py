@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import bjontegaard
@@ -23,6 +24,7 @@ from pytorch_msssim import ms_ssim as independent_ms_ssim
 from vaecodec.bd_table import Measured, compare
 from vaecodec.cli import main
 from vaecodec.metrics import bd_rate_percent, ms_ssim, psnr_db
+from vaecodec.peers import PEERS
 from vaecodec.published_points import NAMES, is_of, read_published
 
 BAY = Path(__file__).parent / "photos" / "bay.jpg"
@@ -269,7 +271,8 @@ def test_usage_faults(folder: Path, tmp_path: Path, words: list[str], message: s
 def test_missing_codec_is_named_with_how_to_get_it(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("PATH", "")
+    absent = replace(PEERS["cjxl"], encode_words=("no-such-command", "IN", "OUT"))
+    monkeypatch.setitem(PEERS, "cjxl", absent)
     result = run(folder, "--codecs", "cjxl", "-o", tmp_path / "report")
     assert result.exit_code == 2
     assert "--codecs cjxl: not installed; install libjxl's tools" in result.output

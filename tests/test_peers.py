@@ -1,14 +1,16 @@
 """Other codecs: real files of the pixels alone, and back; more quality is more bytes."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from vaecodec.errors import VaecodecError
 from vaecodec.metrics import psnr_db
-from vaecodec.peers import PEERS, ToolPeer
+from vaecodec.peers import PEERS
 
 BAY = Path(__file__).parent / "photos" / "bay.jpg"
 MAGIC = {
@@ -63,7 +65,12 @@ def test_jpeg_xl_codes_the_pixels_of_a_jpeg_file(tmp_path: Path):
     assert len(peer.encode(image, 30)) < BAY.stat().st_size / 2
 
 
-def test_a_tool_that_is_not_there_is_not_available(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("PATH", "")
-    tool = next(peer for peer in PEERS.values() if isinstance(peer, ToolPeer))
-    assert not type(tool)(**{**vars(tool), "name": "fresh"}).available()
+def test_a_tool_that_is_not_there_is_not_available():
+    absent = replace(PEERS["cjxl"], decode_words=("no-such-command", "IN", "OUT"))
+    assert not absent.available()
+
+
+def test_a_tool_that_fails_is_named():
+    failing = replace(PEERS["cjxl"], encode_words=("false", "IN", "OUT"))
+    with pytest.raises(VaecodecError, match="false: failed"):
+        failing.encode(Image.new("RGB", (8, 8)), 50)
