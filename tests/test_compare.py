@@ -87,10 +87,10 @@ def test_of_a_large_photo_the_middle_is_compared(run, photo_path: Path, monkeypa
     assert pictures_of(photo_path.with_suffix(".compare.html"))[0].shape == (27, 34, 3)
 
 
-@pytest.mark.parametrize("size", [(97, 75), (5000, 4000), (10**6, 3), (10**8, 1), (1, 10**8)])
+@pytest.mark.parametrize("size", [(97, 75), (5000, 4000), (10**5, 3), (10**8, 1), (1, 10**8)])
 def test_middle_is_inside_and_bounded(size: tuple[int, int]):
     region = central_region(*size)
-    assert region.fits(*size) and region.width * region.height <= 4 * 2**20
+    assert region.fits(*size) and region.width * region.height <= 2 * 2**20
     assert min(region.width, region.height) >= min(*size, 1000)
 
 

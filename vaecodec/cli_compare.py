@@ -79,7 +79,7 @@ def compare(
     """Write a page that shows PHOTO by vaecodec and by another codec at the same file size.
 
     The page is one HTML file with all in it (PHOTO's name with .compare.html by default). Of photos
-    over 4 megapixels the middle is compared, or what --crop names.
+    over 2 megapixels the middle is compared, or what --crop names.
     """
     if is_pipe(source) and (output is None or output.is_dir()):
         raise UsageError("a photo from standard input needs -o FILE")

@@ -19,7 +19,7 @@ from vaecodec.ratecontrol import TOLERANCE, Trial, Wish, require, search
 from vaecodec.targets import encode_to_target
 from vaecodec.tiling import Region
 
-MAX_SHOWN_PIXELS = 4 * 2**20  # of a page, which holds three lossless pictures
+MAX_SHOWN_PIXELS = 2 * 2**20  # of a page, which holds three lossless pictures
 MS_SSIM_SIDE = 11  # smaller pictures have no MS-SSIM
 _NEAR = 0.002  # of the size: below it by as much is near enough
 _STEPS = 4  # qualities that are tried of another codec, for each whole one of 1 to 100
@@ -79,10 +79,18 @@ def show_peer(pixels: np.ndarray, peer: Peer | ToolPeer, size_bytes: int) -> Sho
 
     Raises VaecodecError where the codec fails.
     """
-    image, trials = Image.fromarray(pixels), []
+    image = Image.fromarray(pixels)
+    files: dict[str, bytes] = {}  # many codecs have whole qualities only
+    trials = []
+
+    def encode(quality: float) -> bytes:
+        setting = repr(peer.options(quality) if isinstance(peer, Peer) else quality)
+        if setting not in files:
+            files[setting] = peer.encode(image, quality)
+        return files[setting]
 
     def attempt(level: int) -> Trial:
-        data = peer.encode(image, 1 + level / _STEPS)
+        data = encode(1 + level / _STEPS)
         trials.append(Trial(level, len(data), data))
         return trials[-1]
 
@@ -92,7 +100,7 @@ def show_peer(pixels: np.ndarray, peer: Peer | ToolPeer, size_bytes: int) -> Sho
     decoded = np.asarray(peer.decode(nearest.data))
     name = peer.title.partition(" (")[0]
     quality = 1 + nearest.level / _STEPS
-    if peer.encode(image, int(quality)) == nearest.data:  # a codec of whole qualities
+    if encode(int(quality)) == nearest.data:
         quality = int(quality)
     return _shown(name, f"{peer.title}, {peer.version()}", quality, nearest.data, decoded, pixels)
 
