@@ -56,7 +56,7 @@ def test_at_equal_size_the_region_gains_and_the_rest_loses(tiny_model: Model, ef
     trial, _ = encode_to_target(Picture(PHOTO), tiny_model, options, "size", len(plain))
     assert len(trial.data) <= len(plain)
     before, after = (error(decode_picture(d, tiny_model).pixels) for d in (plain, trial.data))
-    assert 10 * math.log10(before[INSIDE].mean() / after[INSIDE].mean()) > 1
+    assert 10 * math.log10(before[INSIDE].mean() / after[INSIDE].mean()) > 0.7
     assert after.mean() > before.mean()
 
 

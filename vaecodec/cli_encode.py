@@ -150,6 +150,7 @@ def encode(
         with open_input(source) as file, naming(source), report.timing("read"):
             picture = picture_from_file(file, max_pixels, page)
             bytes_in = file.tell() if is_pipe(source) else source.stat().st_size
+        mask = None if roi is None else read_picture(roi, max_pixels).pixels
         report.note(source, picture.notes)
         picture = picture.without_metadata(METADATA_KINDS if "all" in strip else strip)
 
@@ -157,14 +158,10 @@ def encode(
 
         alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)
         level = level_of_quality(quality)
-        mask = None if roi is None else read_picture(roi, max_pixels).pixels
         with report.timing("load"):
             loaded = loader.load()
-        with (
-            naming(source),
-            Progress("refining", voice.quiet or single is None) as progress,
-            report.timing("encode"),
-        ):
+        shown = single is not None and not (voice.quiet or voice.as_json)
+        with naming(source), report.timing("encode"), Progress("refining", shown) as progress:
             options = EncodeOptions(level, alpha_level, passphrase, effort, timeout, progress, mask)
             if targets:
                 data, reached = encode_to_wish(picture, loaded, options, targets, best_effort)

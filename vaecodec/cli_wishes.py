@@ -89,8 +89,8 @@ ROI = click.option(
 class Progress:
     """A line on a terminal that says how much of something is done; gone at the end."""
 
-    def __init__(self, what: str, quiet: bool):
-        self.what, self.shown = what, sys.stderr.isatty() and not quiet
+    def __init__(self, what: str, shown: bool):
+        self.what, self.shown = what, shown and sys.stderr.isatty()
 
     def __call__(self, part: float) -> None:
         """`part`: 0..1."""

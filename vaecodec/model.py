@@ -112,7 +112,7 @@ class Model:
             raise UsageError(
                 f"this effort needs the package {error.name}; install it, or use --effort 1"
             ) from None
-        return Refiner(self.weights, str(self.transforms.device), self.transforms.workers > 1)
+        return Refiner(self.weights, str(self.transforms.device))
 
     def in_parallel(self, work: Callable[[Any], Any], items: list) -> Iterator:
         """Results of `work` over `items` in order; several at a time, a core each, where that

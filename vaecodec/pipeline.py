@@ -145,6 +145,7 @@ class PictureEncoder:
         One slice at a time, which bounds the memory. `share`: of the effort's iterations.
         """
         iterations = math.ceil(share * ITERATIONS[self._options.effort])
+        alone = self._model.transforms.workers > 1
         refined, count = [], len(self._grid)
         for number in range(count):
             rows, columns = self._grid[number]
@@ -158,7 +159,7 @@ class PictureEncoder:
             def report(done: int, before: int = number) -> None:
                 self._options.progress((before + done / iterations) / count)
 
-            refined.append(self._model.refiner(given, iterations, seconds, report))
+            refined.append(self._model.refiner(given, iterations, seconds, report, alone))
         self._refined = refined
 
     def _analyse(self, number: int, level: int) -> np.ndarray:

@@ -26,26 +26,23 @@ from vaecodec.network import VAE, logistic_bits, quality_lambda, scale_of_index
 from vaecodec.tiling import STRIDE_Y
 from vaecodec.weights import Weights
 
-SHARPNESS = (5.0, 20.0)  # of the choice: chance of the upper integer sigmoid(k * logit(fraction))
+SHARPNESS = (5.0, 12.0)  # of the choice: chance of the upper integer sigmoid(k * logit(fraction))
 # Bits that the variance of a residual (in steps squared) is taken to cost. Rate-distortion theory
 # at high rate says 6 / ln 2 = 8.7, and measuring g_s agrees; less keeps choices open for longer.
 SPREAD_COST = 5.5
 RATE = 0.22  # learning rate of y at the start, in quantisation steps, times sqrt(iterations)
 Z_RATE = 0.4  # learning rate of z against that of y
 FINAL_RATE = 0.05  # of the rates at the start, reached at the end
-BETAS = (0.9, 0.99)
-EPSILON = 0.3  # bits per step: gradients well below this move nothing
+BETAS = (0.8, 0.95)
+EPSILON = 0.1  # bits per step: gradients well below this move nothing
 EDGE = 1e-4  # fractions are kept this far from 0 and 1, where logit is infinite
 
 
 class Refiner:
-    """Refines latents with the float twin of a model on `device` (a name that torch knows).
+    """Refines latents with the float twin of a model on `device` (a name that torch knows)."""
 
-    `alone`: whether a call may use all cores; otherwise it uses the one of its thread.
-    """
-
-    def __init__(self, weights: Weights, device: str, alone: bool = True):
-        self._device, self._alone = torch.device(device), alone
+    def __init__(self, weights: Weights, device: str):
+        self._device = torch.device(device)
         network = network_from_weights(weights).eval().requires_grad_(False)
         self._network = network.to(self._device, memory_format=torch.channels_last)
 
@@ -55,14 +52,16 @@ class Refiner:
         iterations: int,
         seconds: float = math.inf,
         report: Callable[[int], object] = lambda done: None,
+        alone: bool = True,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Latents `[h, w, m]` of the slice and its hyper-latents, both before rounding.
 
         At most `iterations` steps; where `seconds` are fewer than they take, the steps are coarser,
-        and the result depends on the machine's speed. `report` is called after each step. Where
-        refinement does not help, what came in is returned.
+        and the result depends on the machine's speed. `report` is called after each step; `alone`:
+        whether all cores may be used, or the one of the calling thread. Where refinement does not
+        help, what came in is returned.
         """
-        if not self._alone:
+        if not alone:
             torch.set_num_threads(1)
         task = _Task(self._network, self._device, given)
         start = task.v.detach().clone(), task.z.detach().clone()
