@@ -294,6 +294,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         {
             "__init__",
             "dataset",
+            "effort",
             "errors",
             "files",
             "metrics",

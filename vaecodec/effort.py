@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 # Steps of gradient descent (refine.py) at each effort. Without any, residuals are rounded by rate
 # and distortion (rounding.py) from effort 1 on.
-ITERATIONS = (0, 0, 4, 8, 15, 30, 60, 100, 180, 300)
+ITERATIONS = (0, 0, 4, 8, 15, 30, 60, 100, 160, 250)
 EFFORT_MAX = len(ITERATIONS) - 1
 DEFAULT_EFFORT = 1
 

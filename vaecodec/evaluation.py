@@ -32,6 +32,7 @@ from PIL import Image
 
 from vaecodec import __version__
 from vaecodec.dataset import MAX_PICTURE_PIXELS, read_rgb
+from vaecodec.effort import DEFAULT_EFFORT
 from vaecodec.errors import FormatError, VaecodecError
 from vaecodec.files import write_whole
 from vaecodec.metrics import ms_ssim, psnr_db
@@ -99,7 +100,8 @@ class OwnCodec:
         self.path = model_path or default_weights_path()
 
     def version(self) -> str:
-        return f"vaecodec {__version__}, model {load_weights(self.path).model_id.hex()}"
+        model_id = load_weights(self.path).model_id.hex()
+        return f"vaecodec {__version__}, effort {DEFAULT_EFFORT}, model {model_id}"
 
     def encode(self, image: Image.Image, quality: float) -> bytes:
         from vaecodec.pipeline import EncodeOptions, encode_picture, level_of_quality
