@@ -73,10 +73,15 @@ def evaluate(
     planned = plan_jobs(sources, chosen, names, output)
     open_folder(output)
     workers = min(jobs or os.cpu_count() or 1, len(planned))
-    complete = _measure(planned, chosen, workers, quiet)
-    points = read_published(published) if published else None
-    report = make_report(folder.resolve().name, complete, chosen, points, workers)
-    page = write_report(report, output)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl-C does
+    try:
+        complete = _measure(planned, chosen, workers, quiet)
+        points = read_published(published) if published else None
+        report = make_report(folder.resolve().name, complete, chosen, points, workers)
+        page = write_report(report, output)
+    except KeyboardInterrupt:
+        click.echo("stopped; what was measured is kept, the same command continues", err=True)
+        sys.exit(130)
     if not quiet:
         _print_table(report)
         click.echo(f"{page}: written")
@@ -144,7 +149,6 @@ def _measure(planned: "list[Job]", codecs: "list[Codec]", workers: int, quiet: b
     todo = _unfinished(planned, codecs)
     progress = _Progress(len(todo), len(planned), quiet)
     failed = set()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl-C does
     if todo:
         with closing(measure(todo, codecs, min(workers, len(todo)))) as outcomes:
             try:
@@ -152,11 +156,8 @@ def _measure(planned: "list[Job]", codecs: "list[Codec]", workers: int, quiet: b
                     if outcome.fault is not None:
                         failed.add(outcome.job.source.name)
                     progress.add(outcome.job, outcome.fault)
-            except KeyboardInterrupt:
-                progress.line("stopped; what was measured is kept, the same command continues")
-                outcomes.close()
-                sys.exit(130)
-    progress.clear()
+            finally:
+                progress.clear()
     complete = [job for job in planned if job.source.name not in failed]
     if not complete:
         raise VaecodecError("no picture was measured with all codecs")
