@@ -223,7 +223,7 @@ def measure(jobs: list[Job], codecs: list[Codec], workers: int) -> Iterator[Outc
     """
     context = multiprocessing.get_context("spawn")  # forking would copy torch's threads
     stop = context.Event()
-    own = next((codec for codec in codecs if isinstance(codec, OwnCodec)), OwnCodec(None))
+    own = next(codec for codec in codecs if isinstance(codec, OwnCodec))
     with (
         _one_thread_each(),
         ProcessPoolExecutor(workers, context, _start_worker, (own.path, stop)) as pool,
