@@ -7,7 +7,7 @@ import torch
 from vaecodec.exact import SCALE_COUNT, ScaleNetwork, integer_parameters
 from vaecodec.network import PRESETS, magnitude_code
 from vaecodec.network import ScaleNetwork as TrainedScaleNetwork
-from vaecodec.schedule import STEPS, group_mask, group_of_position, pick_group
+from vaecodec.schedule import STEPS, group_mask, pick_step
 
 CONFIG = PRESETS["tiny"]
 CODES = (magnitude_code(torch.arange(256.0)) * 16).numpy()
@@ -45,8 +45,7 @@ def indices_of_step(
     shape = residuals.shape[:2]
     sums = network.prepare(z, level)[: shape[0], : shape[1]]
     for earlier in range(step):
-        part = pick_group(residuals, group_of_position(*shape, earlier))
-        sums = network.add_context(sums, part, earlier)
+        sums = network.add_context(sums, pick_step(residuals, earlier), earlier)
     return network.indices(sums, step, level)
 
 
@@ -57,10 +56,6 @@ def known_before(residuals: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarr
     for earlier in range(step):
         known |= group_mask(*residuals.shape[:2], earlier)
     return residuals * np.repeat(known, CONFIG.m // STEPS, axis=2), known.astype(np.int32)
-
-
-def of_step(values: np.ndarray, step: int) -> np.ndarray:
-    return pick_group(values, group_of_position(*values.shape[:2], step))
 
 
 def reference_indices(p: dict[str, np.ndarray], z, residuals, known, level: int) -> np.ndarray:
@@ -110,7 +105,7 @@ def test_equals_the_specification_in_integers(level: int):
         z, residuals = inputs(step)
         indices = indices_of_step(network, z, residuals, step, level)
         expected = reference_indices(p, z, *known_before(residuals, step), level)
-        np.testing.assert_array_equal(indices, of_step(expected, step))
+        np.testing.assert_array_equal(indices, pick_step(expected, step))
         assert len(np.unique(indices)) > 10, "the test must reach many tables"
 
 
@@ -145,7 +140,7 @@ def test_training_sees_the_integers_that_are_shipped():
         context = torch.cat([magnitude_code(as_tensor[1]), as_tensor[2]], 1)
         prepared = network.prepare(as_tensor[0], t)[..., : seen.shape[0], : seen.shape[1]]
         index = network(prepared, context, t)[0].permute(1, 2, 0).numpy()
-    expected = of_step(np.clip(np.floor(index + 0.5), 0, SCALE_COUNT - 1), step)
+    expected = pick_step(np.clip(np.floor(index + 0.5), 0, SCALE_COUNT - 1), step)
     actual = indices_of_step(exact, z, residuals, step, 256 * level)
     # Biases are rounded to the sums' bits, which moves an index at most at the edge of rounding.
     assert np.mean(actual != expected) < 0.01

@@ -16,7 +16,7 @@ clamp(floor((sum + half) / 2**11), 0, 63): 14 bits less the 3 of the unit of 8 i
 
 import numpy as np
 
-from vaecodec.schedule import PHASE_OF, STEPS
+from vaecodec.schedule import STEPS, phases
 
 ACTIVATION_BITS = 4
 ACTIVATION_MAX = 127
@@ -137,7 +137,7 @@ class ScaleNetwork:
         codes[:, :, :-1] = self._codes[np.minimum(np.abs(residuals), _MAGNITUDES - 1)]
         codes[:, :, -1] = 1 << ACTIVATION_BITS  # the plane that says what is known
         padded = np.zeros((height + 2, width + 2, sums.shape[2]), self.dtype)
-        for group, (rows, columns) in enumerate(_phases(step)):
+        for group, (rows, columns) in enumerate(phases(step)):
             part = codes[rows, columns]
             told = part.reshape(-1, count + 1) @ self._context[group]
             told = told.reshape(*part.shape[:2], 9, sums.shape[2])
@@ -160,7 +160,7 @@ class ScaleNetwork:
         count = self.m // STEPS
         weight, bias = self._weights["out"], self._at_level("offset", level)
         sums = np.empty((*h.shape[:2], count), self.dtype)
-        for group, (rows, columns) in enumerate(_phases(step)):
+        for group, (rows, columns) in enumerate(phases(step)):
             channels = slice(group * count, (group + 1) * count)
             sums[rows, columns] = h[rows, columns] @ weight[:, channels] + bias[channels]
         shift = WEIGHT_BITS + ACTIVATION_BITS - INDEX_UNIT_BITS
@@ -205,11 +205,6 @@ def _group_matrices(weight: np.ndarray, m: int) -> list[np.ndarray]:
         np.ascontiguousarray(taps[:, channels].transpose(1, 0, 2).reshape(count + 1, -1))
         for channels in chosen
     ]
-
-
-def _phases(step: int) -> list[tuple[slice, slice]]:
-    """For each group, the rows and columns of the positions that code it in a step."""
-    return [(slice(phase // 2, None, 2), slice(phase % 2, None, 2)) for phase in PHASE_OF[step]]
 
 
 def _shift(sums: np.ndarray, bits: int, top: int, offsets: np.ndarray | int = 0) -> np.ndarray:

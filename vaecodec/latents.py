@@ -13,15 +13,14 @@ from vaecodec.errors import CorruptSymbolsError
 from vaecodec.gain_map import at_nominal_gain, gain_factors
 from vaecodec.model import Model
 from vaecodec.rounding import round_by_cost
-from vaecodec.schedule import STEPS, group_of_position, pick_group, put_group
+from vaecodec.schedule import STEPS, pick_step, put_step
 from vaecodec.tiling import pad_to_multiple
 
 Z_STRIDE = 4  # latent positions per hyper-latent position
 _LIMIT = 1 << 20  # symbols are clipped here; a real one never comes near
 
-# (group coded at each position [h, w], mean of y [h, w, m/4], table indices [h, w, m/4])
-# -> residuals [h, w, m/4]
-ResidualsOfStep = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+# (step, mean of y, gain, table indices, all [h, w, m/4]) -> residuals [h, w, m/4]
+ResidualsOfStep = Callable[[int, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 # (tables, table indices [N]) -> symbols [N], int32
 Pop = Callable[[TableSet, np.ndarray], np.ndarray]
 
@@ -62,10 +61,9 @@ def quantise_slice(
     nearest integer.
     """
     z = _to_symbols(hyper_latents(model, y, level) if z is None else z)
-    gain = _gain(model, level, offsets)
 
-    def residuals(group: np.ndarray, mean: np.ndarray, indices: np.ndarray) -> np.ndarray:
-        d = (pick_group(y, group) - mean) * pick_group(gain, group)
+    def residuals(step: int, mean: np.ndarray, gain: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        d = (pick_step(y, step) - mean) * gain
         return _to_symbols(round_by_cost(d, model.rounding_margins, indices) if by_cost else d)
 
     symbols, _ = _walk_steps(model, z, y.shape[:2], level, offsets, residuals)
@@ -122,7 +120,9 @@ def decode_steps(
 ) -> tuple[Symbols, np.ndarray]:
     """All symbols of a slice after its z, and its y_hat `[h, w, m]`."""
 
-    def residuals(_group: np.ndarray, _mean: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    def residuals(
+        _step: int, _mean: np.ndarray, _gain: np.ndarray, indices: np.ndarray
+    ) -> np.ndarray:
         return pop(model.y_tables, indices.reshape(-1)).reshape(indices.shape)
 
     return _walk_steps(model, z, size, level, offsets, residuals)
@@ -141,23 +141,23 @@ def _walk_steps(
     transforms, scale_network = model.transforms, model.scale_network
     features = transforms.hyper_synthesise(z, level)[:height, :width]
     sums = scale_network.prepare(z, level)[:height, :width]
-    gain = _gain(model, level, offsets)
     y_hat = np.zeros((height, width, scale_network.m), np.float32)
+    gains = np.broadcast_to(_gain(model, level, offsets), y_hat.shape)
     # What the mean's context network sees: y_hat, squashed, and which groups are known where.
     context = np.zeros((height, width, scale_network.m + STEPS), np.float32)
     squashed, known = context[:, :, :-STEPS], context[:, :, -STEPS:]
     steps = []
     for step in range(STEPS):
-        group = group_of_position(height, width, step)
-        mean = pick_group(transforms.predict_mean(features, context if step else None), group)
+        mean = pick_step(transforms.predict_mean(features, context if step else None), step)
+        gain = pick_step(gains, step)
         indices = scale_network.indices(sums, step, level, 0 if offsets is None else offsets)
-        residuals = residuals_of_step(group, mean, indices)
+        residuals = residuals_of_step(step, mean, gain, indices)
         steps.append((residuals.reshape(-1), indices.reshape(-1)))
-        y = (mean + residuals / pick_group(gain, group)).astype(np.float32)
-        put_group(y_hat, group, y)
+        y = (mean + residuals / gain).astype(np.float32)
+        put_step(y_hat, step, y)
         if step < STEPS - 1:
-            put_group(squashed, group, np.sign(y) * np.log1p(np.abs(y)))
-            put_group(known, group, 1)
+            put_step(squashed, step, np.sign(y) * np.log1p(np.abs(y)))
+            put_step(known, step, np.ones((height, width, 1), np.float32))
             seen = residuals if offsets is None else at_nominal_gain(residuals, offsets)
             sums = scale_network.add_context(sums, seen, step)
     return Symbols(z, steps), y_hat

@@ -21,24 +21,22 @@ def group_mask(height: int, width: int, step: int) -> np.ndarray:
     return np.stack([phase == PHASE_OF[step][group] for group in range(STEPS)], axis=2)
 
 
-@lru_cache(maxsize=64)
-def group_of_position(height: int, width: int, step: int) -> np.ndarray:
-    """The group that each position codes in a step, `[height, width]`. Do not write to it."""
-    return group_mask(height, width, step).argmax(axis=2)
+def phases(step: int) -> list[tuple[slice, slice]]:
+    """For each group, the rows and columns of the positions that code it in a step."""
+    return [(slice(phase // 2, None, 2), slice(phase % 2, None, 2)) for phase in PHASE_OF[step]]
 
 
-def pick_group(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Of `values`, `[h, w, m]` or `[m]`, those of the group that `group` names: `[h, w, m/4]`."""
-    if values.ndim == 1:
-        return values.reshape(STEPS, -1)[group]
-    rows, columns = np.ogrid[: group.shape[0], : group.shape[1]]
-    return values.reshape(*group.shape, STEPS, -1)[rows, columns, group]
-
-
-def put_group(values: np.ndarray, group: np.ndarray, part: np.ndarray | float) -> None:
-    """Inverse of `pick_group`: write `part` into `values` `[h, w, m]`."""
+def pick_step(values: np.ndarray, step: int) -> np.ndarray:
+    """Of `values` `[h, w, m]` those that a step codes: `[h, w, m/4]`, one group a position."""
     count = values.shape[2] // STEPS
-    for number in range(STEPS):
-        chosen = group == number
-        place = values[:, :, number * count : (number + 1) * count]
-        np.copyto(place, part, where=chosen[:, :, None])
+    part = np.empty((*values.shape[:2], count), values.dtype)
+    for group, (rows, columns) in enumerate(phases(step)):
+        part[rows, columns] = values[rows, columns, group * count : (group + 1) * count]
+    return part
+
+
+def put_step(values: np.ndarray, step: int, part: np.ndarray) -> None:
+    """Inverse of `pick_step`: write `part` `[h, w, m/4]` into `values` `[h, w, m]`."""
+    count = values.shape[2] // STEPS
+    for group, (rows, columns) in enumerate(phases(step)):
+        values[rows, columns, group * count : (group + 1) * count] = part[rows, columns]
