@@ -200,8 +200,7 @@ def decode_picture(
     target = Canvas(header, region, options.scale)
     # What lies further away than a halo cannot reach the region: such latents stay zero.
     reach = region.grown(STRIDE_Y * model.halo)
-    near = {n for number in shown for n in grid.neighbourhood(number)}
-    needed = sorted(number for number in near if reach.touches(*grid[number]))
+    needed = [number for number, windows in enumerate(grid) if reach.touches(*windows)]
     source = (SalvagedSliceSource if options.salvage else SliceSource)(
         file, header, needed, options.passphrase
     )
@@ -284,7 +283,7 @@ def _decode_bands(
         last = (row + 2) * grid.columns
         due = [n for n in needed if n < last and n not in store and n >= (row - 1) * grid.columns]
         store |= {
-            n: np.zeros((*_size(grid, n), model.m), np.float32) for n in due if n in source.lost
+            n: np.zeros((*grid.size(n), model.m), np.float32) for n in due if n in source.lost
         }
 
         def decode_one(pair: tuple[int, Chunk]) -> np.ndarray:
@@ -292,7 +291,7 @@ def _decode_bands(
                 return _decode_one(pair, source, header, model, grid)
             except FormatError as error:
                 source.fault(pair[0], error)
-                return np.zeros((*_size(grid, pair[0]), model.m), np.float32)
+                return np.zeros((*grid.size(pair[0]), model.m), np.float32)
 
         chunks = source.take(due)
         store |= zip((n for n, _ in chunks), model.in_parallel(decode_one, chunks), strict=True)
@@ -307,12 +306,7 @@ def _decode_one(
     number, chunk = pair
     rows, columns = (axis.inner for axis in grid[number])
     offsets = source.gain_map and source.gain_map.offsets(rows, columns)
-    return decode_slice(model, chunk, *_size(grid, number), header.level, offsets)
-
-
-def _size(grid: SliceGrid, number: int) -> tuple[int, int]:
-    rows, columns = grid[number]
-    return rows.stop - rows.start, columns.stop - columns.start
+    return decode_slice(model, chunk, *grid.size(number), header.level, offsets)
 
 
 def _read_alpha(

@@ -69,10 +69,10 @@ def _draw(model: Model, header: Header, seed: int, likes: list[Chunk | None]) ->
     """The file of `header`; z of a slice is that of the slice in `likes`, drawn where that is
     None."""
     slices = []
-    for number, (rows, columns) in enumerate(SliceGrid(header.height, header.width, model.halo)):
-        size = rows.stop - rows.start, columns.stop - columns.start
+    grid = SliceGrid(header.height, header.width, model.halo)
+    for number, like in enumerate(likes):
+        size = grid.size(number)
         dice = _Dice(seed, number)
-        like = likes[number]
         z_source = dice if like is None else Decoder(unpack_slice(like)[1])
         z = decode_z(model, z_source.pop, size, header.level)
         z = np.clip(z, -MAX_SYMBOL, MAX_SYMBOL)  # a hostile file may hold more than is coded

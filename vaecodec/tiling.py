@@ -105,12 +105,10 @@ class SliceGrid:
     def __iter__(self) -> Iterator[tuple[Window, Window]]:
         return (self[number] for number in range(len(self)))
 
-    def neighbourhood(self, number: int) -> list[int]:
-        """The slices that a slice's window overlaps, itself among them."""
-        row, column = divmod(number, self.columns)
-        rows = range(max(row - 1, 0), min(row + 2, len(self._row_windows)))
-        columns = range(max(column - 1, 0), min(column + 2, self.columns))
-        return [r * self.columns + c for r in rows for c in columns]
+    def size(self, number: int) -> tuple[int, int]:
+        """Rows and columns of a slice, in latent positions."""
+        rows, columns = self[number]
+        return rows.stop - rows.start, columns.stop - columns.start
 
     def assemble(self, slices: Mapping[int, np.ndarray], rows: slice, columns: slice) -> np.ndarray:
         """Latents `[rows, columns, m]` put together from `slices` by number; zero where one is
