@@ -20,7 +20,8 @@ from vaecodec.metrics import bd_rate_percent, psnr_db
 from vaecodec.model import Model, load_model
 from vaecodec.picture import Picture
 from vaecodec.picture_reader import read_picture
-from vaecodec.pipeline import EncodeOptions, decode_picture, encode_picture, level_of_quality
+from vaecodec.pipeline import EncodeOptions, decode_picture, encode_picture
+from vaecodec.quality import level_of_quality
 
 QUALITIES = (5, 35, 65, 95)
 TIMED_SHAPE = (512, 768, 3)

@@ -17,6 +17,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "__init__": ({"api", "__init__"}, set()),
     "api": (
         {
+            "quality",
             "container",
             "effort",
             "errors",
@@ -52,6 +53,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "cli_compare": (
         {
+            "quality",
             "cli_decode",
             "cli_wishes",
             "cli_options",
@@ -62,13 +64,12 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "model",
             "peers",
             "picture_reader",
-            "pipeline",
         },
         NUMERIC | {"click"},
     ),
     "cli_show": (
         {
-            "cli_wishes",
+            "quality",
             "cli_options",
             "cli_report",
             "container",
@@ -83,8 +84,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "compare": (
         {
+            "quality",
             "__init__",
-            "container",
             "errors",
             "metrics",
             "model",
@@ -113,14 +114,25 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "view": ({"errors"}, NUMERIC | {"PIL"}),
     "cli_wishes": (
-        {"cli_options", "effort", "model", "picture", "pipeline", "ratecontrol", "targets"},
+        {
+            "quality",
+            "cli_options",
+            "effort",
+            "model",
+            "picture",
+            "pipeline",
+            "ratecontrol",
+            "targets",
+        },
         {"click"},
     ),
+    "quality": ({"container", "errors"}, set()),
     "cli_options": ({"container", "errors", "files"}, {"click"}),
     "batch": ({"errors"}, set()),
     "cli_batch": ({"batch", "cli_options", "cli_report", "errors", "model"}, {"click"}),
     "cli_encode": (
         {
+            "quality",
             "cli_batch",
             "cli_options",
             "cli_report",
@@ -130,8 +142,6 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "model",
             "picture_reader",
             "pipeline",
-            "ratecontrol",
-            "targets",
         },
         {"click"},
     ),
@@ -148,9 +158,10 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         },
         {"click"},
     ),
-    "cli_report": ({"cli_options", "container", "errors", "model"}, {"click"}),
+    "cli_report": ({"quality", "cli_options", "container", "errors", "model"}, {"click"}),
     "cli_inspect": (
         {
+            "quality",
             "cli_options",
             "cli_report",
             "container",
@@ -292,6 +303,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "peers": ({"errors"}, {"PIL"}),
     "evaluation": (
         {
+            "quality",
             "__init__",
             "dataset",
             "effort",

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vaecodec.container import LEVEL_MAX, MAX_PIXELS, describe, read_header
+from vaecodec.container import MAX_PIXELS, describe, read_header
 from vaecodec.effort import DEFAULT_EFFORT
 from vaecodec.errors import PictureError, UsageError
 from vaecodec.files import write_whole
@@ -33,12 +33,10 @@ from vaecodec.pipeline import (
     EncodeOptions,
     decode_picture,
     encode_picture,
-    level_of_quality,
 )
+from vaecodec.quality import DEFAULT_QUALITY, level_of_quality, quality_of_level
 from vaecodec.targets import encode_to_target
 from vaecodec.tiling import Region
-
-DEFAULT_QUALITY = 60.0
 
 
 class Codec:
@@ -159,7 +157,7 @@ def info(source: Path | str | bytes) -> dict[str, Any]:
     """What a .vae file says of itself, after checking its checksums; see `vaecodec info --json`."""
     data = source if isinstance(source, bytes) else Path(source).read_bytes()
     facts = describe(io.BytesIO(data))
-    return {**facts, "quality": round(100 * facts.pop("level") / LEVEL_MAX, 2)}
+    return {**facts, "quality": round(quality_of_level(facts.pop("level")), 2)}
 
 
 _default: Codec | None = None

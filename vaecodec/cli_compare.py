@@ -22,8 +22,9 @@ from vaecodec.cli_options import (
     write_output,
 )
 from vaecodec.cli_report import Report, Voice, reporting
-from vaecodec.cli_wishes import DEFAULT_QUALITY, SizeType
+from vaecodec.cli_wishes import SizeType
 from vaecodec.errors import UsageError
+from vaecodec.quality import DEFAULT_QUALITY, level_of_quality
 
 
 @click.command(epilog=EPILOG)
@@ -92,7 +93,6 @@ def compare(
     from vaecodec.compare_page import render
     from vaecodec.model import load_model
     from vaecodec.peers import PEERS
-    from vaecodec.pipeline import level_of_quality
 
     peer = PEERS.get(against)
     if peer is None:

@@ -45,6 +45,7 @@ from vaecodec.cli_wishes import (
 )
 from vaecodec.container import METADATA_TYPES
 from vaecodec.errors import UsageError
+from vaecodec.quality import level_of_quality
 
 METADATA_KINDS = tuple(METADATA_TYPES)
 
@@ -154,7 +155,7 @@ def encode(
         report.note(source, picture.notes)
         picture = picture.without_metadata(METADATA_KINDS if "all" in strip else strip)
 
-        from vaecodec.pipeline import EncodeOptions, encode_picture, level_of_quality
+        from vaecodec.pipeline import EncodeOptions, encode_picture
 
         alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)
         level = level_of_quality(quality)

@@ -21,10 +21,10 @@ from vaecodec.cli_options import (
     naming,
     open_input,
     passphrase_for,
-    quality_of_level,
 )
 from vaecodec.cli_report import Report, Voice, reporting
 from vaecodec.errors import VaecodecError
+from vaecodec.quality import quality_of_level
 
 if TYPE_CHECKING:
     from vaecodec.model import Model

@@ -1,4 +1,4 @@
-"""What the commands share: options, the quality scale, opening inputs, naming files in faults."""
+"""What the commands share: options, opening inputs, naming files in faults."""
 
 import io
 import os
@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import click
 
-from vaecodec.container import LEVEL_MAX, MAX_PIXELS, is_encrypted
+from vaecodec.container import MAX_PIXELS, is_encrypted
 from vaecodec.errors import UsageError, VaecodecError
 from vaecodec.files import check_writable, write_whole
 
@@ -78,11 +78,6 @@ def read_passphrase(file: Path | None, ask: bool, confirm: bool = False) -> byte
 def passphrase_for(source: BinaryIO, file: Path | None) -> bytes | None:
     """The passphrase for reading an open .vae file, if it is encrypted."""
     return read_passphrase(file, ask=True) if is_encrypted(source) else None
-
-
-def quality_of_level(level: int) -> float:
-    """The quality 0..100 of a file's level."""
-    return 100 * level / LEVEL_MAX
 
 
 def write_output(target: Path, write: Callable[[BinaryIO], object], force: bool) -> int:

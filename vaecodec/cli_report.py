@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vaecodec.cli_options import JSON, QUIET, VERBOSE, is_pipe, quality_of_level, say_fault
+from vaecodec.cli_options import JSON, QUIET, VERBOSE, is_pipe, say_fault
 from vaecodec.container import Header, describe, read_header
 from vaecodec.errors import VaecodecError
+from vaecodec.quality import quality_of_level
 
 if TYPE_CHECKING:
     from vaecodec.model import Model

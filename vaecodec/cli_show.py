@@ -28,8 +28,8 @@ from vaecodec.cli_options import (
     write_output,
 )
 from vaecodec.cli_report import Report, Voice, reporting
-from vaecodec.cli_wishes import DEFAULT_QUALITY
 from vaecodec.errors import UsageError
+from vaecodec.quality import DEFAULT_QUALITY, level_of_quality
 
 VIEW_PIXELS = 8 * 2**20  # larger pictures are shown scaled down, so that opening one is quick
 _SCALES = (1, 2, 4, 8)
@@ -210,7 +210,6 @@ def _drawing(
 ):
     """A function from a seed to a .vae file's bytes and the model that decodes it."""
     from vaecodec.model import load_model
-    from vaecodec.pipeline import level_of_quality
     from vaecodec.sample import draw_file, redraw_file
 
     path, device, backend = where

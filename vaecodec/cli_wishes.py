@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vaecodec.cli_options import PATH, quality_of_level
+from vaecodec.cli_options import PATH
 from vaecodec.effort import DEFAULT_EFFORT, EFFORT_MAX
+from vaecodec.quality import DEFAULT_QUALITY, quality_of_level
 
 if TYPE_CHECKING:
     from vaecodec.model import Model
     from vaecodec.picture import Picture
     from vaecodec.pipeline import EncodeOptions
 
-DEFAULT_QUALITY = 60.0
 POSITIVE = click.FloatRange(min=0, min_open=True)
 
 

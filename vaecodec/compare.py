@@ -8,13 +8,13 @@ import numpy as np
 from PIL import Image
 
 from vaecodec import __version__
-from vaecodec.container import LEVEL_MAX
 from vaecodec.errors import VaecodecError
 from vaecodec.metrics import ms_ssim, psnr_db
 from vaecodec.model import Model
 from vaecodec.peers import Peer, ToolPeer
 from vaecodec.picture import Picture
 from vaecodec.pipeline import EncodeOptions, decode_picture, encode_picture
+from vaecodec.quality import quality_of_level
 from vaecodec.ratecontrol import TOLERANCE, Trial, Wish, require, search
 from vaecodec.targets import encode_to_target
 from vaecodec.tiling import Region
@@ -70,7 +70,7 @@ def show_own(
         data, level = trial.data, trial.level
     title = f"vaecodec {__version__}, model {model.model_id.hex()}"
     decoded = decode_picture(data, model).pixels
-    return _shown("vaecodec", title, 100 * level / LEVEL_MAX, data, decoded, pixels)
+    return _shown("vaecodec", title, quality_of_level(level), data, decoded, pixels)
 
 
 def show_peer(pixels: np.ndarray, peer: Peer | ToolPeer, size_bytes: int) -> Shown:

@@ -39,6 +39,7 @@ from vaecodec.metrics import ms_ssim, psnr_db
 from vaecodec.peers import PEERS
 from vaecodec.picture import Picture
 from vaecodec.picture_reader import is_picture_name, picture_size
+from vaecodec.quality import level_of_quality
 from vaecodec.weights import default_weights_path, load_weights
 
 FORMAT = "vaecodec points 1"
@@ -104,7 +105,7 @@ class OwnCodec:
         return f"vaecodec {__version__}, effort {DEFAULT_EFFORT}, model {model_id}"
 
     def encode(self, image: Image.Image, quality: float) -> bytes:
-        from vaecodec.pipeline import EncodeOptions, encode_picture, level_of_quality
+        from vaecodec.pipeline import EncodeOptions, encode_picture
 
         options = EncodeOptions(level_of_quality(quality))
         return encode_picture(Picture(np.asarray(image)), self._model, options)

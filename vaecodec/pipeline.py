@@ -16,7 +16,6 @@ from vaecodec.alpha import fill_transparent, pack_lossless, pack_lossy, unpack_l
 from vaecodec.canvas import Canvas
 from vaecodec.container import (
     ALPHA_TYPE,
-    LEVEL_MAX,
     MAX_PIXELS,
     PREVIEW_TYPE,
     Chunk,
@@ -70,13 +69,6 @@ class DecodeOptions:
     scale: int = 1
     salvage: bool = False
     passphrase: bytes | None = field(default=None, repr=False)
-
-
-def level_of_quality(quality: float) -> int:
-    """A file's level (0..LEVEL_MAX) of a quality in 0..100. Raises UsageError outside."""
-    if not 0 <= quality <= 100:
-        raise UsageError(f"quality {quality:g} is not in 0..100")
-    return round(quality / 100 * LEVEL_MAX)
 
 
 def encode_picture(picture: Picture, model: Model, options: EncodeOptions) -> bytes:
