@@ -12,8 +12,8 @@ data = codec.encode(array, target_size=50_000)
 import io
 import math
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from vaecodec.container import MAX_PIXELS, describe, read_header
 from vaecodec.effort import DEFAULT_EFFORT
 from vaecodec.errors import PictureError, UsageError
 from vaecodec.files import write_whole
-from vaecodec.model import Model, load_model
+from vaecodec.model import ModelLoader
 from vaecodec.picture import Picture
 from vaecodec.picture_reader import picture_from_image, read_picture
 from vaecodec.picture_writer import check_suffix, pillow_image, write_picture
@@ -50,10 +50,8 @@ class Codec:
     def __init__(
         self, model: Path | str | None = None, device: str = "auto", backend: str = "auto"
     ):
-        self._device, self._backend, self._fixed = device, backend, model is not None
-        self._encoding_model = load_model(model, device, backend=backend)
-        self._models = {self._encoding_model.model_id: self._encoding_model}
-        self._lock = threading.Lock()
+        self._loader = ModelLoader(model, device, backend)
+        self._encoding_model = self._loader.load()
 
     def encode(
         self,
@@ -92,7 +90,7 @@ class Codec:
         """The picture of a .vae file as arrays. Raises FormatError and ModelError."""
         options = options or DecodeOptions()
         header = read_header(io.BytesIO(data), options.max_pixels)
-        return decode_picture(data, self._model_of(header.model_id), options)
+        return decode_picture(data, self._loader.load(header.model_id), options)
 
     def decode(
         self,
@@ -117,11 +115,13 @@ class Codec:
         self, images: Iterable[Image.Image | np.ndarray | Picture], **options: Any
     ) -> list[bytes]:
         """The .vae files of several pictures, worked on a core each; options as for `encode`."""
-        return self._in_threads(lambda image: self.encode(image, **options), images)
+        work = partial(self.encode, **options)
+        return list(self._encoding_model.in_parallel(work, list(images)))
 
     def decode_batch(self, files: Iterable[bytes], **options: Any) -> list[Image.Image]:
         """The PIL images of several .vae files, worked on a core each; options as for `decode`."""
-        return self._in_threads(lambda data: self.decode(data, **options), files)
+        work = partial(self.decode, **options)
+        return list(self._encoding_model.in_parallel(work, list(files)))
 
     def encode_file(
         self, source: Path | str, target: Path | str, overwrite: bool = False, **options: Any
@@ -138,19 +138,6 @@ class Codec:
         return write_whole(
             target, lambda file: write_picture(picture, file, target.suffix), overwrite
         )
-
-    def _in_threads(self, work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-        transforms = self._encoding_model.transforms
-        with ThreadPoolExecutor(transforms.workers, initializer=transforms.start_worker) as pool:
-            return list(pool.map(work, items))
-
-    def _model_of(self, model_id: bytes) -> Model:
-        if self._fixed or model_id in self._models:
-            return self._models.get(model_id, self._encoding_model)
-        with self._lock:
-            if model_id not in self._models:
-                self._models[model_id] = load_model(None, self._device, model_id, self._backend)
-            return self._models[model_id]
 
 
 def info(source: Path | str | bytes) -> dict[str, Any]:

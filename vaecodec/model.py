@@ -159,9 +159,12 @@ def load_model(
 
 
 class ModelLoader:
-    """Loads each model once, for all threads; `is_shared`: they work at the same time."""
+    """Loads each model once, for all threads; `is_shared`: they work at the same time.
 
-    def __init__(self, path: Path | None, device: str, backend: str):
+    With a `path` that model is taken whatever a file asks for; decoding then checks its name.
+    """
+
+    def __init__(self, path: Path | str | None, device: str, backend: str):
         self._path, self._device, self._backend = path, device, backend
         self._models: dict[bytes | None, Model] = {}
         self._lock = threading.Lock()
@@ -175,6 +178,7 @@ class ModelLoader:
 
     def load(self, model_id: bytes | None = None) -> Model:
         """The model, as by `load_model`, ready for the calling thread."""
+        model_id = model_id if self._path is None else None
         with self._lock:
             if model_id not in self._models:
                 model = load_model(self._path, self._device, model_id, self._backend)
