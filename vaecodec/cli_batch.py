@@ -38,6 +38,11 @@ ON_ERROR = click.option(
 )
 
 
+def many_files(command: Callable) -> Callable:
+    """Gives a command the options that `run_many` takes."""
+    return RECURSIVE(JOBS(SKIP_EXISTING(ON_ERROR(command))))
+
+
 def single_target(sources: tuple[Path, ...], output: Path | None, suffix: str) -> Path | None:
     """The output where one file is asked for, None where many are."""
     if len(sources) > 1 or sources[0].is_dir() or (output is not None and output.is_dir()):

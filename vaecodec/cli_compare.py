@@ -7,15 +7,14 @@ import click
 
 from vaecodec.cli_decode import RegionType
 from vaecodec.cli_options import (
-    BACKEND,
-    DEVICE,
     EPILOG,
     FORCE,
     LIMIT,
-    MODEL,
     OUTPUT,
     PATH,
+    ModelChoice,
     check_output,
+    choosing_model,
     is_pipe,
     naming,
     open_input,
@@ -59,9 +58,7 @@ from vaecodec.quality import DEFAULT_QUALITY, level_of_quality
 @OUTPUT
 @FORCE
 @reporting
-@MODEL
-@DEVICE
-@BACKEND
+@choosing_model
 @LIMIT
 def compare(
     source: Path,
@@ -72,9 +69,7 @@ def compare(
     output: Path | None,
     force: bool,
     voice: Voice,
-    model: Path | None,
-    device: str,
-    backend: str,
+    choice: ModelChoice,
     max_pixels: int,
 ) -> None:
     """Write a page that shows PHOTO by vaecodec and by another codec at the same file size.
@@ -91,7 +86,6 @@ def compare(
 
     from vaecodec.compare import show_both
     from vaecodec.compare_page import render
-    from vaecodec.model import load_model
     from vaecodec.peers import PEERS
 
     peer = PEERS.get(against)
@@ -104,7 +98,7 @@ def compare(
         report = Report(source, target)
         with naming(source):
             pixels, part, icc = _read_part(source, crop, max_pixels, report)
-            loaded = load_model(model, device, backend=backend)
+            loaded = choice.load()
             level = level_of_quality(quality)
             with report.timing("compare"):
                 own, other = show_both(pixels, loaded, peer, level, target_size)

@@ -5,25 +5,17 @@ from pathlib import Path
 
 import click
 
-from vaecodec.cli_batch import (
-    JOBS,
-    ON_ERROR,
-    RECURSIVE,
-    SKIP_EXISTING,
-    run_many,
-    single_target,
-)
+from vaecodec.cli_batch import many_files, run_many, single_target
 from vaecodec.cli_options import (
-    BACKEND,
-    DEVICE,
     EPILOG,
     FORCE,
     INPUTS,
     LIMIT,
-    MODEL,
     OUTPUT,
     PASSPHRASE_FILE,
+    ModelChoice,
     check_output,
+    choosing_model,
     is_pipe,
     naming,
     open_input,
@@ -74,14 +66,9 @@ class RegionType(click.ParamType):
 @PASSPHRASE_FILE
 @FORCE
 @reporting
-@MODEL
-@DEVICE
-@BACKEND
+@choosing_model
 @LIMIT
-@RECURSIVE
-@JOBS
-@SKIP_EXISTING
-@ON_ERROR
+@many_files
 def decode(
     sources: tuple[Path, ...],
     output: Path | None,
@@ -92,9 +79,7 @@ def decode(
     passphrase_file: Path | None,
     force: bool,
     voice: Voice,
-    model: Path | None,
-    device: str,
-    backend: str,
+    choice: ModelChoice,
     max_pixels: int,
     **many: object,
 ) -> None:
@@ -109,9 +94,7 @@ def decode(
     single = single_target(sources, output, default_suffix)
     losses: list[Path] = []
 
-    from vaecodec.model import ModelLoader
-
-    loader = ModelLoader(model, device, backend)
+    loader = choice.loader()
 
     def work(source: Path, target: Path) -> Report:
         from vaecodec.container import read_header

@@ -4,25 +4,17 @@ from pathlib import Path
 
 import click
 
-from vaecodec.cli_batch import (
-    JOBS,
-    ON_ERROR,
-    RECURSIVE,
-    SKIP_EXISTING,
-    run_many,
-    single_target,
-)
+from vaecodec.cli_batch import many_files, run_many, single_target
 from vaecodec.cli_options import (
-    BACKEND,
-    DEVICE,
     EPILOG,
     FORCE,
     INPUTS,
     LIMIT,
-    MODEL,
     OUTPUT,
     PASSPHRASE_FILE,
+    ModelChoice,
     check_output,
+    choosing_model,
     is_pipe,
     naming,
     open_input,
@@ -88,14 +80,9 @@ METADATA_KINDS = tuple(METADATA_TYPES)
 @PASSPHRASE_FILE
 @FORCE
 @reporting
-@MODEL
-@DEVICE
-@BACKEND
+@choosing_model
 @LIMIT
-@RECURSIVE
-@JOBS
-@SKIP_EXISTING
-@ON_ERROR
+@many_files
 def encode(
     sources: tuple[Path, ...],
     output: Path | None,
@@ -115,9 +102,7 @@ def encode(
     passphrase_file: Path | None,
     force: bool,
     voice: Voice,
-    model: Path | None,
-    device: str,
-    backend: str,
+    choice: ModelChoice,
     max_pixels: int,
     **many: object,
 ) -> None:
@@ -139,9 +124,7 @@ def encode(
     if encrypt and passphrase is None:
         raise UsageError("--encrypt needs --passphrase-file FILE or VAECODEC_PASSPHRASE")
 
-    from vaecodec.model import ModelLoader
-
-    loader = ModelLoader(model, device, backend)
+    loader = choice.loader()
 
     def work(source: Path, target: Path) -> Report:
         from vaecodec.picture_reader import picture_from_file, read_picture

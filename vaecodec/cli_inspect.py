@@ -3,21 +3,21 @@
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
 from vaecodec.cli_options import (
-    BACKEND,
-    DEVICE,
     EPILOG,
     FORCE,
     JSON,
     LIMIT,
-    MODEL,
     PASSPHRASE_FILE,
     PATH,
+    ModelChoice,
+    choosing_model,
     naming,
     open_input,
     passphrase_for,
@@ -42,9 +42,7 @@ if TYPE_CHECKING:
 )
 @PASSPHRASE_FILE
 @FORCE
-@MODEL
-@DEVICE
-@BACKEND
+@choosing_model
 @LIMIT
 def info(
     source: Path,
@@ -52,9 +50,7 @@ def info(
     preview: Path | None,
     passphrase_file: Path | None,
     force: bool,
-    model: Path | None,
-    device: str,
-    backend: str,
+    choice: ModelChoice,
     max_pixels: int,
 ) -> None:
     """Say what a .vae FILE holds, after checking its checksums, without decoding it.
@@ -72,12 +68,7 @@ def info(
         if preview is not None:
             file.seek(0)
             passphrase = passphrase_for(file, passphrase_file)
-
-            def load() -> "Model":
-                from vaecodec.model import load_model
-
-                return load_model(model, device, bytes.fromhex(facts["model"]), backend)
-
+            load = partial(choice.load, bytes.fromhex(facts["model"]))
             _write_preview(file, preview, force, load, max_pixels, passphrase)
     facts = {
         "file": str(source),
@@ -136,26 +127,21 @@ def _write_preview(
 @reporting
 @click.option("--quick", is_flag=True, help="Check the bytes only, not the symbols they decode to.")
 @PASSPHRASE_FILE
-@MODEL
-@DEVICE
-@BACKEND
+@choosing_model
 @LIMIT
 def verify(
     sources: tuple[Path, ...],
     voice: Voice,
     quick: bool,
     passphrase_file: Path | None,
-    model: Path | None,
-    device: str,
-    backend: str,
+    choice: ModelChoice,
     max_pixels: int,
 ) -> None:
     """Check .vae files: structure, checksums, and every decoded symbol. Writes nothing."""
     from vaecodec.container import describe
-    from vaecodec.model import ModelLoader
     from vaecodec.pipeline import verify_file
 
-    loader = ModelLoader(model, device, backend)
+    loader = choice.loader()
 
     def check(source: Path) -> Report:
         report = Report(source)

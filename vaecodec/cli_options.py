@@ -5,14 +5,19 @@ import os
 import sys
 import unicodedata
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
 from vaecodec.container import MAX_PIXELS, is_encrypted
 from vaecodec.errors import UsageError, VaecodecError
 from vaecodec.files import check_writable, write_whole
+
+if TYPE_CHECKING:
+    from vaecodec.model import Model, ModelLoader
 
 EPILOG = "Exit codes: 0 done, 1 the data could not be processed, 2 wrong usage."
 
@@ -45,6 +50,39 @@ BACKEND = click.option(
     show_default=True,
     help="What computes the network: onnx on CPUs, torch on GPUs.",
 )
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """The model that the user named, None for the default one, and what it shall run on."""
+
+    path: Path | None
+    device: str
+    backend: str
+
+    def load(self, model_id: bytes | None = None) -> "Model":
+        """As model.load_model, for one use."""
+        from vaecodec.model import load_model
+
+        return load_model(self.path, self.device, model_id, self.backend)
+
+    def loader(self) -> "ModelLoader":
+        """For many uses."""
+        from vaecodec.model import ModelLoader
+
+        return ModelLoader(self.path, self.device, self.backend)
+
+
+def choosing_model(command: Callable) -> Callable:
+    """Gives a command the options of a ModelChoice, which it receives as `choice`."""
+
+    @wraps(command)
+    def with_choice(model: Path | None, device: str, backend: str, **others: Any) -> Any:
+        return command(choice=ModelChoice(model, device, backend), **others)
+
+    return MODEL(DEVICE(BACKEND(with_choice)))
+
+
 LIMIT = click.option(
     "--max-pixels",
     type=click.IntRange(min=1),

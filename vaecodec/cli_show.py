@@ -11,16 +11,15 @@ from pathlib import Path
 import click
 
 from vaecodec.cli_options import (
-    BACKEND,
-    DEVICE,
     EPILOG,
     FORCE,
     LIMIT,
-    MODEL,
     OUTPUT,
     PASSPHRASE_FILE,
     PATH,
+    ModelChoice,
     check_output,
+    choosing_model,
     is_pipe,
     naming,
     open_input,
@@ -38,16 +37,12 @@ _SCALES = (1, 2, 4, 8)
 @click.command(epilog=EPILOG)
 @click.argument("source", metavar="FILE", type=PATH)
 @PASSPHRASE_FILE
-@MODEL
-@DEVICE
-@BACKEND
+@choosing_model
 @LIMIT
 def view(
     source: Path,
     passphrase_file: Path | None,
-    model: Path | None,
-    device: str,
-    backend: str,
+    choice: ModelChoice,
     max_pixels: int,
 ) -> None:
     """Show a .vae FILE in the viewer of the desktop, or in the terminal where there is none.
@@ -63,10 +58,9 @@ def view(
         file.seek(0)
         passphrase = passphrase_for(file, passphrase_file)
 
-        from vaecodec.model import load_model
         from vaecodec.pipeline import DecodeOptions, decode_picture, decode_preview
 
-        loaded = load_model(model, device, header.model_id, backend)
+        loaded = choice.load(header.model_id)
         if command is None:
             _print_blocks(decode_preview(file, loaded, max_pixels, passphrase))
             return
@@ -147,9 +141,7 @@ class _SizeType(click.ParamType):
 @PASSPHRASE_FILE
 @FORCE
 @reporting
-@MODEL
-@DEVICE
-@BACKEND
+@choosing_model
 @LIMIT
 def sample(
     size: tuple[int, int] | None,
@@ -161,9 +153,7 @@ def sample(
     passphrase_file: Path | None,
     force: bool,
     voice: Voice,
-    model: Path | None,
-    device: str,
-    backend: str,
+    choice: ModelChoice,
     max_pixels: int,
 ) -> None:
     """Draw new pictures from the model, which show what it has learned to expect.
@@ -188,7 +178,7 @@ def sample(
         if target.suffix != ".vae" and not is_pipe(target):
             check_suffix(target.suffix)
         check_output(like or Path(), target, force)
-    draw = _drawing(size, quality, like, passphrase_file, (model, device, backend), max_pixels)
+    draw = _drawing(size, quality, like, passphrase_file, choice, max_pixels)
     for number, target in zip(seeds, targets, strict=True):
         report = Report(target, target)
         with report.timing("draw"):
@@ -205,16 +195,14 @@ def _drawing(
     quality: float | None,
     like: Path | None,
     passphrase_file: Path | None,
-    where: tuple[Path | None, str, str],
+    choice: ModelChoice,
     max_pixels: int,
 ):
     """A function from a seed to a .vae file's bytes and the model that decodes it."""
-    from vaecodec.model import load_model
     from vaecodec.sample import draw_file, redraw_file
 
-    path, device, backend = where
     if like is None:
-        loaded = load_model(path, device, backend=backend)
+        loaded = choice.load()
         level = level_of_quality(DEFAULT_QUALITY if quality is None else quality)
         wanted = size or (768, 512)
         return lambda seed: (draw_file(loaded, wanted, level, seed, max_pixels), loaded)
@@ -226,7 +214,7 @@ def _drawing(
         file.seek(0)
         passphrase = passphrase_for(file, passphrase_file)
         data = file.read()
-    loaded = load_model(path, device, model_id, backend)
+    loaded = choice.load(model_id)
 
     def redraw(seed: int):
         with naming(like):
