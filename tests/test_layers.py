@@ -113,6 +113,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "view": ({"errors"}, NUMERIC | {"PIL"}),
     "cli_wishes": (
         {
+            "cli_report",
             "quality",
             "cli_options",
             "effort",
@@ -189,6 +190,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "cli_eval": (
         {
+            "cli_report",
             "cli_batch",
             "cli_options",
             "errors",

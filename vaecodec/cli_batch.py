@@ -11,7 +11,7 @@ import click
 
 from vaecodec.batch import Outcome, plan, run
 from vaecodec.cli_options import is_pipe
-from vaecodec.cli_report import Report, Voice
+from vaecodec.cli_report import Report, StatusLine, Voice
 from vaecodec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class _Tally:
         self.total, self.voice = total, voice
         self.done = self.skipped = self.failed = self.bytes_in = self.bytes_out = 0
         self.started = time.monotonic()
-        self.terminal = sys.stderr.isatty() and not voice.quiet
+        self.status = StatusLine(not voice.quiet)
 
     @property
     def seen(self) -> int:
@@ -137,13 +137,11 @@ class _Tally:
             self.skipped += 1
             self.voice.say_skipped(outcome.job.source, outcome.job.target)
         else:
-            self._clear()
+            self.status.clear()
             self._add_worked(outcome)
-        if self.terminal:
-            elapsed = time.monotonic() - self.started
-            left = elapsed / self.seen * (self.total - self.seen)
-            line = f"{self.seen} of {self.total} files, {self._sizes()}, {left:.0f} s left"
-            click.echo(f"\r{line:<79}", nl=False, err=True)
+        elapsed = time.monotonic() - self.started
+        left = elapsed / self.seen * (self.total - self.seen)
+        self.status.show(f"{self.seen} of {self.total} files, {self._sizes()}, {left:.0f} s left")
 
     def _add_worked(self, outcome: Outcome) -> None:
         if outcome.fault is not None:
@@ -159,7 +157,7 @@ class _Tally:
             self.voice.say_notes(outcome.result)
 
     def summarise(self, remark: str) -> None:
-        self._clear()
+        self.status.clear()
         if self.voice.quiet:
             return
         parts = [f"{self.done} done", f"{self.failed} failed"]
@@ -171,7 +169,3 @@ class _Tally:
     def _sizes(self) -> str:
         ratio = self.bytes_in / self.bytes_out if self.bytes_out else 0
         return f"{self.bytes_in / 1e6:.1f} MB in, {self.bytes_out / 1e6:.1f} MB out ({ratio:.1f}:1)"
-
-    def _clear(self) -> None:
-        if self.terminal:
-            click.echo(f"\r{'':<79}\r", nl=False, err=True)

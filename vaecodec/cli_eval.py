@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from vaecodec.cli_batch import JOBS
-from vaecodec.cli_options import EPILOG, MODEL, PATH, QUIET
+from vaecodec.cli_options import EPILOG, MODEL, PATH, QUIET, say_fault
+from vaecodec.cli_report import StatusLine
 from vaecodec.errors import FormatError, UsageError, VaecodecError
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _pictures(folder: Path, published: str | None) -> "tuple[list[Source], list[
         raise UsageError(f"{folder}: no such folder of pictures")
     sources, faults = find_pictures(folder)
     for fault in faults:
-        click.echo(f"vaecodec: {fault}", err=True)
+        say_fault(fault)
     if not sources:
         raise UsageError(f"{folder}: no picture that can be used")
     if published and not is_of(published, [source.size for source in sources]):
@@ -173,7 +174,7 @@ def _unfinished(planned: "list[Job]", codecs: "list[Codec]") -> "list[Job]":
         try:
             points = read_record(job)
         except FormatError as error:
-            click.echo(f"vaecodec: {error}; measured again", err=True)
+            say_fault(f"{error}; measured again")
             points = []
         if missing_qualities(job, ladders[job.codec], points):
             todo.append(job)
@@ -185,7 +186,7 @@ class _Progress:
 
     def __init__(self, todo: int, planned: int, quiet: bool):
         self.todo, self.quiet, self.done = todo, quiet, 0
-        self.terminal = sys.stderr.isatty() and not quiet
+        self.status = StatusLine(not quiet)
         self.started = time.monotonic()
         if todo < planned and not quiet:
             click.echo(f"{planned - todo} of {planned} ladders are measured already", err=True)
@@ -193,23 +194,20 @@ class _Progress:
     def add(self, job: "Job", fault: str | None) -> None:
         self.done += 1
         if fault is not None:
-            self.line(f"vaecodec: {' '.join(fault.split())}; the picture is left out")
+            self.clear()
+            say_fault(f"{fault}; the picture is left out")
         share = self.done / self.todo
         left = (time.monotonic() - self.started) * (1 - share) / share
         text = f"{self.done} of {self.todo} ladders, {100 * share:.0f} %, {_duration(left)} left"
-        if self.terminal:
-            bar = "#" * round(20 * share)
-            click.echo(f"\r[{bar:<20}] {text:<57}", nl=False, err=True)
-        elif not self.quiet and self.done * 20 // self.todo > (self.done - 1) * 20 // self.todo:
+        bar = "#" * round(20 * share)
+        self.status.show(f"[{bar:<20}] {text}")
+        if self.status.shown or self.quiet:
+            return
+        if self.done * 20 // self.todo > (self.done - 1) * 20 // self.todo:
             click.echo(text, err=True)
 
-    def line(self, text: str) -> None:
-        self.clear()
-        click.echo(text, err=True)
-
     def clear(self) -> None:
-        if self.terminal:
-            click.echo(f"\r{'':<79}\r", nl=False, err=True)
+        self.status.clear()
 
 
 def _duration(seconds: float) -> str:

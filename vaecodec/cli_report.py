@@ -93,6 +93,21 @@ class Report:
         return "\n".join([*lines, f"  seconds: {seconds}"] if seconds else lines)
 
 
+class StatusLine:
+    """A line on a terminal that the next one replaces; nothing where there is no terminal."""
+
+    def __init__(self, wanted: bool):
+        self.shown = wanted and sys.stderr.isatty()
+
+    def show(self, text: str) -> None:
+        if self.shown:
+            click.echo(f"\r{text:<79}", nl=False, err=True)
+
+    def clear(self) -> None:
+        if self.shown:
+            click.echo(f"\r{'':<79}\r", nl=False, err=True)
+
+
 @dataclass(frozen=True)
 class Voice:
     """How much is said, and to whom."""

@@ -2,12 +2,12 @@
 
 import math
 import re
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from vaecodec.cli_options import PATH
+from vaecodec.cli_report import StatusLine
 from vaecodec.effort import DEFAULT_EFFORT, EFFORT_MAX
 from vaecodec.quality import DEFAULT_QUALITY, quality_of_level
 
@@ -90,20 +90,18 @@ class Progress:
     """A line on a terminal that says how much of something is done; gone at the end."""
 
     def __init__(self, what: str, shown: bool):
-        self.what, self.shown = what, shown and sys.stderr.isatty()
+        self.what, self.status = what, StatusLine(shown)
 
     def __call__(self, part: float) -> None:
         """`part`: 0..1."""
-        if self.shown:
-            bar = "#" * round(40 * part)
-            click.echo(f"\r{self.what} [{bar:<40}] {100 * part:3.0f} %", nl=False, err=True)
+        bar = "#" * round(40 * part)
+        self.status.show(f"{self.what} [{bar:<40}] {100 * part:3.0f} %")
 
     def __enter__(self) -> "Progress":
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self.shown:
-            click.echo(f"\r{'':<79}\r", nl=False, err=True)
+        self.status.clear()
 
 
 def encode_to_wish(
