@@ -178,7 +178,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "cli_train": (
         {
-            "checkpoint",
+            "files",
             "cli_options",
             "errors",
             "network",
@@ -226,7 +226,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "ratecontrol": ({"errors"}, set()),
     "slice_source": ({"container", "encryption", "errors", "gain_map"}, set()),
     "encryption": ({"container", "errors"}, {"cryptography"}),
-    "gain_map": ({"container", "errors", "picture", "tiling"}, NUMERIC),
+    "gain_map": ({"dimensions", "exact", "container", "errors", "picture", "tiling"}, NUMERIC),
     "canvas": ({"container", "picture", "tiling"}, NUMERIC),
     "effort": ({"errors"}, NUMERIC),
     "refine": (
@@ -295,7 +295,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "blocks": ({"dimensions", "exact"}, TORCH),
     "network": ({"blocks", "dimensions", "exact", "gain_map", "schedule"}, TORCH),
     "torch_transforms": ({"container", "errors", "network", "parameters", "weights"}, TORCH),
-    "initialise": ({"exact", "network", "schedule"}, TORCH),
+    "initialise": ({"dimensions", "exact", "network", "schedule"}, TORCH),
     "losses": ({"network"}, TORCH),
     "curves": (set(), {"matplotlib"}),
     "peers": ({"errors"}, {"PIL"}),
@@ -337,6 +337,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "checkpoint": ({"errors", "files"}, TORCH | {"safetensors"}),
     "training": (
         {
+            "files",
             "checkpoint",
             "curves",
             "dataset",
@@ -353,6 +354,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "export": (
         {
+            "dimensions",
             "container",
             "errors",
             "exact",

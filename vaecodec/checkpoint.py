@@ -62,9 +62,3 @@ def load_checkpoint(
         reason = str(error).splitlines()[0]
         raise VaecodecError(f"{path}: not a checkpoint of this run ({reason})") from None
     return state
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write a JSON file whole or not at all. Raises VaecodecError."""
-    text = json.dumps(value, indent=1)
-    write_whole(path, lambda file: file.write(text.encode()), overwrite=True)

@@ -111,7 +111,7 @@ def _fresh(
     device: str,
     seed: int,
 ):
-    from vaecodec.checkpoint import write_json
+    from vaecodec.files import write_json
     from vaecodec.network import PRESETS, NetworkConfig
     from vaecodec.train_options import Recipe, TrainOptions
     from vaecodec.weights import default_weights_path, load_weights

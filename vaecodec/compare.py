@@ -9,7 +9,7 @@ from PIL import Image
 
 from vaecodec import __version__
 from vaecodec.errors import VaecodecError
-from vaecodec.metrics import ms_ssim, psnr_db
+from vaecodec.metrics import MS_SSIM_SIDE, ms_ssim, psnr_db
 from vaecodec.model import Model
 from vaecodec.peers import Peer, ToolPeer
 from vaecodec.picture import Picture
@@ -20,7 +20,6 @@ from vaecodec.targets import encode_to_target
 from vaecodec.tiling import Region
 
 MAX_SHOWN_PIXELS = 2 * 2**20  # of a page, which holds three lossless pictures
-MS_SSIM_SIDE = 11  # smaller pictures have no MS-SSIM
 _NEAR = 0.002  # of the size: below it by as much is near enough
 _STEPS = 4  # qualities that are tried of another codec, for each whole one of 1 to 100
 

@@ -34,8 +34,8 @@ from vaecodec import __version__
 from vaecodec.dataset import MAX_PICTURE_PIXELS, read_rgb
 from vaecodec.effort import DEFAULT_EFFORT
 from vaecodec.errors import FormatError, VaecodecError
-from vaecodec.files import write_whole
-from vaecodec.metrics import ms_ssim, psnr_db
+from vaecodec.files import write_json
+from vaecodec.metrics import MS_SSIM_SIDE, ms_ssim, psnr_db
 from vaecodec.peers import PEERS
 from vaecodec.picture import Picture
 from vaecodec.picture_reader import is_picture_name, picture_size
@@ -44,7 +44,6 @@ from vaecodec.weights import default_weights_path, load_weights
 
 FORMAT = "vaecodec points 1"
 POINTS = "points"  # folder of the records in that of the report
-MIN_SIDE = 11  # of a picture in pixels: the window of MS-SSIM
 MEASURES = {"quality", "bytes", "encode_seconds", "decode_seconds"}
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -140,8 +139,8 @@ def find_pictures(folder: Path) -> tuple[list[Source], list[str]]:
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and is_picture_name(p)):
         try:
             size = picture_size(path, MAX_PICTURE_PIXELS)
-            if min(size) < MIN_SIDE:
-                raise VaecodecError(f"{path}: smaller than {MIN_SIDE} pixels a side; left out")
+            if min(size) < MS_SSIM_SIDE:
+                raise VaecodecError(f"{path}: smaller than {MS_SSIM_SIDE} pixels a side; left out")
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
         except VaecodecError as error:
             faults.append(str(error))
@@ -331,5 +330,4 @@ def _write_record(job: Job, points: list[Point]) -> None:
         "pixels": width * height,
         "points": sorted(points, key=lambda point: point["quality"]),
     }
-    text = json.dumps(record, indent=1)
-    write_whole(job.record, lambda file: file.write(text.encode()), overwrite=True)
+    write_json(job.record, record)

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 
 from vaecodec.container import LEVEL_MAX, LEVEL_UNIT
+from vaecodec.dimensions import ANCHORS, SCALE_RANGE
 from vaecodec.errors import ModelError
 from vaecodec.exact import SCALE_COUNT, float_parameters, integer_parameters
 from vaecodec.latents import Symbols, quantise_slice
 from vaecodec.model import Model
-from vaecodec.network import ANCHORS, SCALE_RANGE, VAE, NetworkConfig, magnitude_code
+from vaecodec.network import VAE, NetworkConfig, magnitude_code
 from vaecodec.tables import MAX_RADIUS, logistic_frequencies, table_from_frequencies
 from vaecodec.torch_transforms import TorchTransforms
 from vaecodec.weights import STEP_SUFFIX, Weights, save_weights

@@ -1,5 +1,6 @@
 """Outputs that appear whole or not at all."""
 
+import json
 import os
 import tempfile
 from collections.abc import Callable
@@ -38,6 +39,16 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], overwrite: bool
     finally:
         if temporary is not None:
             os.unlink(temporary)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8, whole or not at all, over what was there. Raises VaecodecError."""
+    write_whole(path, lambda file: file.write(text.encode("utf-8")), overwrite=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a value as JSON in the same way."""
+    write_text(path, json.dumps(value, indent=1))
 
 
 def check_writable(path: Path, overwrite: bool) -> None:

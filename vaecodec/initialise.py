@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vaecodec.dimensions import BLOCK, SCALE_RANGE
 from vaecodec.exact import SCALE_COUNT
-from vaecodec.network import BLOCK, INDEX_UNIT, SCALE_RANGE, VAE
+from vaecodec.network import INDEX_UNIT, VAE
 from vaecodec.schedule import STEPS
 
 WHITENING_FLOOR = (

@@ -7,6 +7,8 @@ import numpy as np
 
 from vaecodec.errors import UsageError
 
+MS_SSIM_SIDE = 11  # pixels of its window, and so of the smallest picture
+
 
 def psnr_db(a: np.ndarray, b: np.ndarray) -> float:
     """PSNR in dB between two uint8 or two uint16 pictures of one shape, over all samples; inf if
@@ -18,13 +20,15 @@ def psnr_db(a: np.ndarray, b: np.ndarray) -> float:
 
 def ms_ssim(a: np.ndarray, b: np.ndarray) -> float:
     """MS-SSIM between two uint8 or two uint16 pictures of one shape `[H, W]` or `[H, W, C]`, the
-    mean over the channels (see losses.ms_ssim). Raises UsageError below 11 pixels a side."""
+    mean over the channels (see losses.ms_ssim). Raises UsageError below MS_SSIM_SIDE."""
     import torch  # two seconds that PSNR does without
 
     from vaecodec.losses import ms_ssim as ms_ssim_of_tensors
 
-    if min(a.shape[:2]) < 11:
-        raise UsageError("MS-SSIM needs a picture of at least 11 pixels a side; use PSNR")
+    if min(a.shape[:2]) < MS_SSIM_SIDE:
+        raise UsageError(
+            f"MS-SSIM needs a picture of at least {MS_SSIM_SIDE} pixels a side; use PSNR"
+        )
     white = np.iinfo(a.dtype).max
     tensors = (
         torch.from_numpy(p.reshape(*p.shape[:2], -1).astype(np.float32) / white) for p in (a, b)

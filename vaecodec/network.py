@@ -27,7 +27,7 @@ from vaecodec.blocks import (
     squash,
     straight_through_round,
 )
-from vaecodec.dimensions import ANCHORS, BLOCK, FRONT
+from vaecodec.dimensions import ANCHORS, BLOCK, FRONT, SCALE_RANGE
 from vaecodec.exact import INDEX_UNIT_BITS, SCALE_COUNT
 from vaecodec.gain_map import STEP
 from vaecodec.schedule import STEPS, group_mask
@@ -37,7 +37,6 @@ LAMBDA_RANGE = (
     0.18,
 )  # weight of 255^2 * MSE against bits per pixel, log-linear in the level
 GAIN_RANGE = (2.5, 30.0)  # gains at the start, in units where pixels span 1
-SCALE_RANGE = (0.045, 40.0)  # scales of the logistic distributions, log-spaced
 INDEX_UNIT = 1 << INDEX_UNIT_BITS  # scale indices per unit of the scale network's output
 
 

@@ -67,10 +67,9 @@ class Peer:
     def encode(self, image: Image.Image, quality: float) -> bytes:
         """The file of an RGB image. Raises VaecodecError where the codec cannot do it."""
         self._require()
-        bare = Image.frombytes("RGB", image.size, image.tobytes())  # formats would store its info
         buffer = io.BytesIO()
         try:
-            bare.save(buffer, **self.options(quality))
+            _bare(image).save(buffer, **self.options(quality))
         except (OSError, ValueError, RuntimeError) as error:
             raise VaecodecError(f"{self.title}: cannot encode: {error}") from None
         return buffer.getvalue()
@@ -117,9 +116,8 @@ class ToolPeer:
 
     def encode(self, image: Image.Image, quality: float) -> bytes:
         """The file of an RGB image. Raises VaecodecError where the command fails."""
-        bare = Image.frombytes("RGB", image.size, image.tobytes())
         buffer = io.BytesIO()
-        bare.save(buffer, "PNG", compress_level=0)
+        _bare(image).save(buffer, "PNG", compress_level=0)
         return self._run(self.encode_words, buffer.getvalue(), ".png", self.suffix, quality)
 
     def decode(self, data: bytes) -> Image.Image:
@@ -147,6 +145,11 @@ class ToolPeer:
                 said = (getattr(error, "stderr", None) or b"").decode("utf-8", "replace")
                 reason = said.strip().split("\n")[0] or error
                 raise VaecodecError(f"{words[0]}: failed: {reason}") from None
+
+
+def _bare(image: Image.Image) -> Image.Image:
+    """The pixels alone; formats would store what else is known of the image."""
+    return Image.frombytes("RGB", image.size, image.tobytes())
 
 
 def _jpeg(quality: float) -> dict[str, Any]:

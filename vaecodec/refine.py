@@ -85,7 +85,7 @@ class _Task:
             pixels = F.interpolate(factors.square(), scale_factor=STRIDE_Y)
             self.finer = pixels[:, :, : self.x.shape[2], : self.x.shape[3]]
             self.offsets = self._tensor(given.offsets[given.rows, given.columns])
-            self.gain = self.gain * STEP**self.offsets
+            self.gain = self.gain * factors[:, :, given.rows, given.columns]
         halo = self._tensor(given.y)
         y = halo[:, :, given.rows, given.columns]
         self.v = (y * self.gain).requires_grad_()

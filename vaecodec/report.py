@@ -14,7 +14,7 @@ import numpy as np
 from vaecodec.bd_table import Comparison, Measured, bd_rate, compare
 from vaecodec.errors import FormatError, UsageError
 from vaecodec.evaluation import METRICS, POINTS, Codec, Job, OwnCodec, Source, read_record
-from vaecodec.files import write_whole
+from vaecodec.files import write_json, write_text, write_whole
 from vaecodec.published_points import Published
 from vaecodec.rd_plot import draw_curves
 
@@ -64,7 +64,7 @@ def open_folder(folder: Path) -> None:
     except OSError as error:
         raise UsageError(f"{folder}: cannot create: {error.strerror}") from None
     if not index.exists():
-        _write(index, json.dumps({"format": FORMAT, "complete": False}))
+        write_json(index, {"format": FORMAT, "complete": False})
 
 
 def collect(jobs: list[Job], codecs: list[Codec]) -> list[Measured]:
@@ -137,9 +137,9 @@ def write_report(report: Report, folder: Path) -> Path:
     for (metric, theme), svg in plots.items():
         suffix = "" if theme == "light" else "-dark"
         write_whole(folder / f"{metric}{suffix}.svg", lambda f, s=svg: f.write(s), overwrite=True)
-    _write(folder / "points.csv", _csv(report))
-    _write(folder / "report.html", render(report, plots))
-    _write(folder / INDEX, json.dumps(summary(report), indent=1))
+    write_text(folder / "points.csv", _csv(report))
+    write_text(folder / "report.html", render(report, plots))
+    write_json(folder / INDEX, summary(report))
     return folder / "report.html"
 
 
@@ -197,7 +197,3 @@ def _plot(report: Report, metric: str, theme: str) -> bytes:
     published = report.published.curves if report.published and metric == "psnr" else {}
     label = f"{METRICS[metric].title} in dB"
     return draw_curves(report.own.mean_curve(metric), others, published, label, theme)
-
-
-def _write(path: Path, text: str) -> None:
-    write_whole(path, lambda file: file.write(text.encode("utf-8")), overwrite=True)

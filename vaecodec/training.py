@@ -16,11 +16,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from vaecodec.checkpoint import load_checkpoint, save_checkpoint, write_json
+from vaecodec.checkpoint import load_checkpoint, save_checkpoint
 from vaecodec.curves import draw_curves
 from vaecodec.dataset import SPLITS, CropSampler, Source, centre_crop, read_rgb, scan_folder
 from vaecodec.errors import UsageError, VaecodecError
 from vaecodec.export import export_model, network_from_weights
+from vaecodec.files import write_json
 from vaecodec.initialise import start_as_klt
 from vaecodec.losses import rate_distortion
 from vaecodec.network import ANCHORS, VAE
