@@ -18,6 +18,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "api": (
         {
             "quality",
+            "canvas",
+            "tensors",
             "container",
             "effort",
             "errors",
@@ -30,7 +32,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "targets",
             "tiling",
         },
-        NUMERIC | {"PIL"},
+        TORCH | {"PIL"},
     ),
     "pillow_plugin": ({"api", "container", "errors"}, {"PIL"}),
     "__main__": ({"cli"}, set()),
@@ -227,7 +229,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "slice_source": ({"container", "encryption", "errors", "gain_map"}, set()),
     "encryption": ({"container", "errors"}, {"cryptography"}),
     "gain_map": ({"dimensions", "exact", "container", "errors", "picture", "tiling"}, NUMERIC),
-    "canvas": ({"container", "picture", "tiling"}, NUMERIC),
+    "canvas": ({"container", "model", "picture", "tiling"}, NUMERIC),
+    "tensors": ({"canvas", "container", "errors", "picture", "tiling", "torch_transforms"}, TORCH),
     "effort": ({"errors"}, NUMERIC),
     "refine": (
         {
@@ -238,6 +241,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "gain_map",
             "network",
             "tiling",
+            "torch_transforms",
             "weights",
         },
         TORCH,

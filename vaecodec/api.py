@@ -7,24 +7,27 @@ image = vaecodec.decode(data)               # a PIL image with EXIF, ICC and XMP
 
 codec = vaecodec.Codec(device="cuda")       # the same with a device or a model of one's own
 data = codec.encode(array, target_size=50_000)
+tensor = codec.decode_tensor(data)          # on the codec's device, where `encode` takes it too
 """
 
 import io
 import math
+import sys
 import threading
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
+from vaecodec.canvas import Canvas
 from vaecodec.container import MAX_PIXELS, describe, read_header
 from vaecodec.effort import DEFAULT_EFFORT
 from vaecodec.errors import PictureError, UsageError
 from vaecodec.files import write_whole
-from vaecodec.model import ModelLoader
+from vaecodec.model import Model, ModelLoader
 from vaecodec.picture import Picture
 from vaecodec.picture_reader import picture_from_image, read_picture
 from vaecodec.picture_writer import check_suffix, pillow_image, write_picture
@@ -37,6 +40,9 @@ from vaecodec.pipeline import (
 from vaecodec.quality import DEFAULT_QUALITY, level_of_quality, quality_of_level
 from vaecodec.targets import encode_to_target
 from vaecodec.tiling import Region
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Codec:
@@ -55,7 +61,7 @@ class Codec:
 
     def encode(
         self,
-        image: Image.Image | np.ndarray | Picture,
+        image: "Image.Image | np.ndarray | Tensor | Picture",
         quality: float = DEFAULT_QUALITY,
         *,
         alpha_quality: float | None = None,
@@ -69,12 +75,17 @@ class Codec:
         """The bytes of a .vae file.
 
         `image`: a PIL image of any mode, or an array uint8 or uint16 of shape `[H, W]` (grey),
-        `[H, W, 3]` (RGB) or `[H, W, 4]` (RGBA, uint8); `quality`: 0 to 100; `target_size` in bytes
+        `[H, W, 3]` (RGB) or `[H, W, 4]` (RGBA, uint8), or a torch tensor `[3, H, W]` or
+        `[1, H, W]`, uint8 or float in 0..1, which stays on the device that the codec works on;
+        `quality`: 0 to 100; `target_size` in bytes
         or `target_psnr` in dB in place of a quality; `effort`: 0 (fastest) to 9 (smallest), which
         takes at most about `timeout` seconds for refinement; `roi`: a mask of the picture's size,
         white where its quality matters most. Raises PictureError and UsageError.
         """
-        picture = _as_picture(image)
+        if _is_tensor(image):
+            picture = self._picture_of_tensor(image)
+        else:
+            picture = _as_picture(image)
         alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)
         level, key = level_of_quality(quality), _as_bytes(passphrase)
         mask = None if roi is None else _as_picture(roi).pixels
@@ -89,8 +100,7 @@ class Codec:
     def decode_picture(self, data: bytes, options: DecodeOptions | None = None) -> Picture:
         """The picture of a .vae file as arrays. Raises FormatError and ModelError."""
         options = options or DecodeOptions()
-        header = read_header(io.BytesIO(data), options.max_pixels)
-        return decode_picture(data, self._loader.load(header.model_id), options)
+        return decode_picture(data, self._model_of(data, options), options)
 
     def decode(
         self,
@@ -111,8 +121,31 @@ class Codec:
         options = DecodeOptions(max_pixels, part, scale, passphrase=_as_bytes(passphrase))
         return pillow_image(self.decode_picture(data, options))
 
+    def decode_tensor(
+        self,
+        data: bytes,
+        *,
+        region: tuple[int, int, int, int] | None = None,
+        scale: int = 1,
+        max_pixels: int = MAX_PIXELS,
+        passphrase: str | bytes | None = None,
+    ) -> "Tensor":
+        """The picture of a .vae file as a torch tensor `[C, H, W]` on the codec's device.
+
+        uint8, or uint16 for a picture of 16 bits; C is 1 or 3, and one more with transparency. The
+        arguments are those of `decode`; with a codec on torch the pixels never leave the device.
+        """
+        from vaecodec.tensors import TensorCanvas, tensor_of_picture  # torch is slow to import
+
+        part = None if region is None else Region(*region)
+        options = DecodeOptions(max_pixels, part, scale, passphrase=_as_bytes(passphrase))
+        model = self._model_of(data, options)
+        on_torch = model.transforms.backend == "torch"
+        canvas = partial(TensorCanvas, device=model.transforms.device) if on_torch else Canvas
+        return tensor_of_picture(decode_picture(data, model, options, canvas))
+
     def encode_batch(
-        self, images: Iterable[Image.Image | np.ndarray | Picture], **options: Any
+        self, images: "Iterable[Image.Image | np.ndarray | Tensor | Picture]", **options: Any
     ) -> list[bytes]:
         """The .vae files of several pictures, worked on a core each; options as for `encode`."""
         work = partial(self.encode, **options)
@@ -138,6 +171,18 @@ class Codec:
         return write_whole(
             target, lambda file: write_picture(picture, file, target.suffix), overwrite
         )
+
+    def _model_of(self, data: bytes, options: DecodeOptions) -> Model:
+        return self._loader.load(read_header(io.BytesIO(data), options.max_pixels).model_id)
+
+    def _picture_of_tensor(self, tensor: "Tensor") -> Picture:
+        from vaecodec.tensors import picture_of_tensor
+
+        transforms = self._encoding_model.transforms
+        picture = picture_of_tensor(tensor, transforms.device)
+        if transforms.backend == "torch":
+            return picture
+        return Picture(picture.pixels.numpy())
 
 
 def info(source: Path | str | bytes) -> dict[str, Any]:
@@ -206,6 +251,12 @@ def _as_picture(image: Image.Image | np.ndarray | Picture) -> Picture:
             raise PictureError("arrays with transparency must be uint8")
         return Picture(np.ascontiguousarray(array[:, :, :3]), np.ascontiguousarray(array[:, :, 3]))
     return Picture(array.reshape(array.shape[:2]) if planes == 1 else array)
+
+
+def _is_tensor(image: object) -> bool:
+    """Whether it is a torch tensor, told without importing torch."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(image, torch.Tensor)
 
 
 def _as_bytes(passphrase: str | bytes | None) -> bytes | None:

@@ -24,7 +24,7 @@ class Picture:
     def mode(self) -> str:
         """RGB or grey, of 8 or 16 bits, as in container.MODES."""
         name = "grey" if self.pixels.ndim == 2 else "RGB"
-        return name if self.pixels.dtype == np.uint8 else f"{name}16"
+        return name if self.pixels.dtype.itemsize == 1 else f"{name}16"
 
     @property
     def size_bytes(self) -> int:
@@ -36,6 +36,10 @@ class Picture:
         if self.pixels.dtype == np.uint8:
             return self
         return replace(self, pixels=np.rint(self.pixels / 257.0).astype(np.uint8))
+
+    def reduced(self, factor: int) -> "Picture":
+        """A small picture of its pixels alone, by box averages."""
+        return Picture(box_average(self.pixels, factor))
 
     def without_metadata(self, kinds: Container[str]) -> "Picture":
         """The picture less the metadata of these kinds."""

@@ -32,7 +32,7 @@ from vaecodec.errors import FormatError, ModelError, UsageError
 from vaecodec.gain_map import GainMap, gain_map_of_mask
 from vaecodec.latents import decode_slice, encode_slice, hyper_latents, quantise_slice
 from vaecodec.model import Model
-from vaecodec.picture import Picture, box_average
+from vaecodec.picture import Picture
 from vaecodec.slice_source import SalvagedSliceSource, SliceSource
 from vaecodec.tiling import STRIDE_Y, Region, SliceGrid, cut, pixels
 
@@ -87,10 +87,10 @@ class PictureEncoder:
         self._model, self._mode, self._options = model, picture.mode, options
         self._deadline = time.monotonic() + options.timeout
         self._chunks = [pack_metadata(kind, content) for kind, content in picture.metadata.items()]
-        self._samples = picture.pixels
         if picture.alpha is not None:
             self._chunks.append(Chunk(ALPHA_TYPE, _encode_alpha(picture.alpha, model, options)))
-            self._samples = fill_transparent(picture.pixels, picture.alpha)
+            picture = Picture(fill_transparent(picture.pixels, picture.alpha))
+        self._samples = picture.pixels
         height, width = self._samples.shape[:2]
         self._grid = SliceGrid(height, width, model.halo)
         self._gain_map: GainMap | None = None
@@ -99,7 +99,7 @@ class PictureEncoder:
             self._chunks.append(self._gain_map.pack())
         self._refined: list[tuple[np.ndarray, np.ndarray]] = []
         if height * width > PREVIEW_MIN_PIXELS:
-            small = Picture(box_average(self._samples, -(-max(height, width) // PREVIEW_SIDE)))
+            small = picture.reduced(-(-max(height, width) // PREVIEW_SIDE))
             preview_options = EncodeOptions(min(options.level, PREVIEW_MAX_LEVEL))
             self._chunks.append(Chunk(PREVIEW_TYPE, encode_picture(small, model, preview_options)))
 
@@ -156,7 +156,7 @@ class PictureEncoder:
 
     def _analyse(self, number: int, level: int) -> np.ndarray:
         x = self._window(number)
-        colour = x if x.shape[2] == 3 else np.repeat(x, 3, axis=2)
+        colour = x if x.shape[2] == 3 else x[:, :, [0, 0, 0]]
         return self._model.transforms.analyse(colour, level)
 
     def _window(self, number: int, pad: bool = True) -> np.ndarray:
@@ -164,16 +164,21 @@ class PictureEncoder:
         picture."""
         rows, columns = (pixels(axis.outer) for axis in self._grid[number])
         part = cut(self._samples, rows, columns) if pad else self._samples[rows, columns]
-        return part.reshape(*part.shape[:2], -1) / np.float32(np.iinfo(part.dtype).max)
+        white = np.float32((1 << 8 * part.dtype.itemsize) - 1)
+        return part.reshape(*part.shape[:2], -1) / white
 
 
 def decode_picture(
-    file: BinaryIO | bytes, model: Model, options: DecodeOptions | None = None
+    file: BinaryIO | bytes,
+    model: Model,
+    options: DecodeOptions | None = None,
+    make_canvas: Callable[[Header, Region, int], Canvas] = Canvas,
 ) -> Picture:
     """The picture of a .vae file, or the part that `options` name.
 
-    Raises FormatError, ModelError where another model made the file, and UsageError for a region
-    outside the picture.
+    `make_canvas`: of the file's header, the region and the scale, where the pixels are put. Raises
+    FormatError, ModelError where another model made the file, and UsageError for a region outside
+    the picture.
     """
     options = options or DecodeOptions()
     if isinstance(file, bytes):
@@ -189,7 +194,7 @@ def decode_picture(
             f"region {region} at scale 1/{options.scale} must start at multiples of {options.scale}"
         )
     shown = [number for number, windows in enumerate(grid) if region.touches(*windows)]
-    target = Canvas(header, region, options.scale)
+    target = make_canvas(header, region, options.scale)
     # What lies further away than a halo cannot reach the region: such latents stay zero.
     reach = region.grown(STRIDE_Y * model.halo)
     needed = [number for number, windows in enumerate(grid) if reach.touches(*windows)]
@@ -200,9 +205,11 @@ def decode_picture(
 
         def synthesise_one(number: int) -> None:
             rows, columns = grid[number]
-            y_hat = grid.assemble(store, rows.outer, columns.outer)
-            x = model.transforms.synthesise(y_hat, header.level, options.scale)
-            target.put(np.full_like(x, 0.5) if number in source.lost else x, rows, columns)
+            if number in source.lost:
+                target.put_grey(rows, columns)
+            else:
+                y_hat = grid.assemble(store, rows.outer, columns.outer)
+                target.put(model.transforms, y_hat, header.level, rows, columns)
 
         list(model.in_parallel(synthesise_one, numbers))
     alpha, notes = _read_alpha(source, header, model)

@@ -24,6 +24,7 @@ from vaecodec.export import network_from_weights
 from vaecodec.gain_map import STEP
 from vaecodec.network import VAE, logistic_bits, quality_lambda, scale_of_index
 from vaecodec.tiling import STRIDE_Y
+from vaecodec.torch_transforms import to_array, to_planes
 from vaecodec.weights import Weights
 
 SHARPNESS = (5.0, 12.0)  # of the choice: chance of the upper integer sigmoid(k * logit(fraction))
@@ -68,7 +69,7 @@ class Refiner:
         task.descend(iterations, seconds, report)
         end = task.v.detach(), task.z.detach()
         v, z = end if task.cost(*end) < task.cost(*start) else start
-        return _to_array(v / task.gain), _to_array(z)
+        return to_array(v / task.gain), to_array(z)
 
 
 class _Task:
@@ -77,19 +78,19 @@ class _Task:
     def __init__(self, network: VAE, device: torch.device, given: SliceToRefine):
         self.network, self.device = network, device
         self.t = torch.tensor([given.level / LEVEL_UNIT], device=device)
-        self.x = self._tensor(given.x)
+        self.x = to_planes(given.x, device)
         self.gain, self.offsets, self.finer = network.gain(self.t), None, 1.0
         if given.offsets is not None:
             # A finer step at the same price of a bit: the squared error weighs more by its square.
-            factors = STEP ** self._tensor(given.offsets)
+            factors = STEP ** to_planes(given.offsets, device)
             pixels = F.interpolate(factors.square(), scale_factor=STRIDE_Y)
             self.finer = pixels[:, :, : self.x.shape[2], : self.x.shape[3]]
-            self.offsets = self._tensor(given.offsets[given.rows, given.columns])
+            self.offsets = to_planes(given.offsets[given.rows, given.columns], device)
             self.gain = self.gain * factors[:, :, given.rows, given.columns]
-        halo = self._tensor(given.y)
+        halo = to_planes(given.y, device)
         y = halo[:, :, given.rows, given.columns]
         self.v = (y * self.gain).requires_grad_()
-        self.z = self._tensor(given.z).requires_grad_()
+        self.z = to_planes(given.z, device).requires_grad_()
         height, width = given.y.shape[:2]
         self.margins = (
             given.columns.start,
@@ -167,15 +168,7 @@ class _Task:
     def _bits_of_z(self, z_hat: Tensor) -> Tensor:
         return logistic_bits(z_hat, self.network.z_log_scale(self.t)).sum()
 
-    def _tensor(self, array: np.ndarray) -> Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(array, np.float32))
-        return tensor.permute(2, 0, 1)[None].to(self.device)
-
     def _autocast(self):
         if self.device.type == "mps":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
-
-
-def _to_array(tensor: Tensor) -> np.ndarray:
-    return tensor[0].permute(1, 2, 0).contiguous().float().cpu().numpy()

@@ -133,11 +133,15 @@ def pixels(positions: slice) -> slice:
 
 
 def cut(samples: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
-    """Pixels `[rows, columns]` of `[H, W, ...]`; what lies beyond the edge repeats the edge."""
+    """Pixels `[rows, columns]` of `[H, W, ...]`, an array or a tensor; what lies beyond the edge
+    repeats the edge."""
     height, width = samples.shape[:2]
     part = samples[rows.start : min(rows.stop, height), columns.start : min(columns.stop, width)]
-    below, right = max(rows.stop - height, 0), max(columns.stop - width, 0)
-    return np.pad(part, [(0, below), (0, right)] + [(0, 0)] * (part.ndim - 2), mode="edge")
+    if rows.stop > height:
+        part = part[np.minimum(np.arange(rows.stop - rows.start), part.shape[0] - 1)]
+    if columns.stop > width:
+        part = part[:, np.minimum(np.arange(columns.stop - columns.start), part.shape[1] - 1)]
+    return part
 
 
 def crop_to_picture(window: Window, start: int, size: int, scale: int) -> tuple[slice, slice]:

@@ -69,25 +69,30 @@ class TorchTransforms:
             torch.set_num_threads(1)
 
     @torch.inference_mode()
-    def analyse(self, x: np.ndarray, level: int) -> np.ndarray:
-        return self._out(self.network.analyse(self._in(x), self._t(level)))
+    def analyse(self, x: np.ndarray | Tensor, level: int) -> np.ndarray:
+        return to_array(self.network.analyse(self._in(x), self._t(level)))
 
     @torch.inference_mode()
     def hyper_analyse(self, y: np.ndarray, level: int) -> np.ndarray:
-        return self._out(self.network.hyper_analyse(self._in(y), self._t(level)))
+        return to_array(self.network.hyper_analyse(self._in(y), self._t(level)))
 
     @torch.inference_mode()
     def hyper_synthesise(self, z: np.ndarray, level: int) -> np.ndarray:
-        return self._out(self.network.hyper_synthesise(self._in(z), self._t(level)))
+        return to_array(self.network.hyper_synthesise(self._in(z), self._t(level)))
 
     @torch.inference_mode()
     def predict_mean(self, features: np.ndarray, context: np.ndarray | None) -> np.ndarray:
         known = None if context is None else self._in(context)
-        return self._out(self.network.predict_mean(self._in(features), known))
+        return to_array(self.network.predict_mean(self._in(features), known))
+
+    def synthesise(self, y_hat: np.ndarray, level: int, scale: int = 1) -> np.ndarray:
+        return self.synthesise_tensor(y_hat, level, scale).contiguous().cpu().numpy()
 
     @torch.inference_mode()
-    def synthesise(self, y_hat: np.ndarray, level: int, scale: int = 1) -> np.ndarray:
-        return self._out(self.network.synthesise(self._in(y_hat), self._t(level), scale))
+    def synthesise_tensor(self, y_hat: np.ndarray, level: int, scale: int = 1) -> Tensor:
+        """The same, `[H, W, 3]`, left on the device."""
+        x = self.network.synthesise(self._in(y_hat), self._t(level), scale)
+        return x[0].permute(1, 2, 0).float()
 
     @torch.inference_mode()
     def gain(self, level: int) -> np.ndarray:
@@ -96,10 +101,18 @@ class TorchTransforms:
     def _t(self, level: int) -> Tensor:
         return torch.tensor([level / LEVEL_UNIT], device=self.device)
 
-    def _in(self, array: np.ndarray) -> Tensor:
-        """`[H, W, C]` to `[1, C, H, W]` in channels-last memory, which is the same bytes."""
-        tensor = torch.from_numpy(np.ascontiguousarray(array, np.float32))
-        return tensor.permute(2, 0, 1)[None].to(self.device)
+    def _in(self, array: np.ndarray | Tensor) -> Tensor:
+        return to_planes(array, self.device)
 
-    def _out(self, tensor: Tensor) -> np.ndarray:
-        return tensor[0].permute(1, 2, 0).contiguous().float().cpu().numpy()
+
+def to_planes(array: np.ndarray | Tensor, device: torch.device) -> Tensor:
+    """`[H, W, C]` to `[1, C, H, W]` on a device, in channels-last memory, which is the same
+    bytes."""
+    if isinstance(array, np.ndarray):
+        array = torch.from_numpy(np.ascontiguousarray(array, np.float32))
+    return array.permute(2, 0, 1)[None].to(device)
+
+
+def to_array(tensor: Tensor) -> np.ndarray:
+    """`[1, C, H, W]` on any device to float32 `[H, W, C]`."""
+    return tensor[0].permute(1, 2, 0).contiguous().float().cpu().numpy()
