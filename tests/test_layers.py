@@ -192,6 +192,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "cli_eval": (
         {
+            "cores",
             "cli_report",
             "cli_batch",
             "cli_options",
@@ -263,6 +264,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "model": (
         {
             "container",
+            "cores",
             "entropy",
             "errors",
             "exact",
@@ -275,11 +277,12 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         NUMERIC,
     ),
     "onnx_transforms": (
-        {"container", "onnx_graphs", "parameters", "weights"},
+        {"container", "cores", "onnx_graphs", "parameters", "weights"},
         NUMERIC | {"onnxruntime"},
     ),
     "onnx_graphs": ({"dimensions", "onnx_format", "schedule", "weights"}, NUMERIC),
     "onnx_format": (set(), NUMERIC),
+    "cores": (set(), set()),
     "parameters": ({"dimensions", "errors", "schedule", "weights"}, set()),
     "dimensions": ({"container"}, set()),
     "weights": ({"container", "errors", "exact", "files", "tables"}, NUMERIC | {"safetensors"}),
@@ -298,7 +301,10 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "errors": (set(), set()),
     "blocks": ({"dimensions", "exact"}, TORCH),
     "network": ({"blocks", "dimensions", "exact", "gain_map", "schedule"}, TORCH),
-    "torch_transforms": ({"container", "errors", "network", "parameters", "weights"}, TORCH),
+    "torch_transforms": (
+        {"container", "cores", "errors", "network", "parameters", "weights"},
+        TORCH,
+    ),
     "initialise": ({"dimensions", "exact", "network", "schedule"}, TORCH),
     "losses": ({"network"}, TORCH),
     "curves": (set(), {"matplotlib"}),

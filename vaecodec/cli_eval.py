@@ -1,6 +1,5 @@
 """The `vaecodec eval` command: options, progress, and the table that it ends with."""
 
-import os
 import signal
 import sys
 import time
@@ -14,6 +13,7 @@ import click
 from vaecodec.cli_batch import JOBS
 from vaecodec.cli_options import EPILOG, MODEL, PATH, QUIET, say_fault
 from vaecodec.cli_report import StatusLine
+from vaecodec.cores import available_cores
 from vaecodec.errors import FormatError, UsageError, VaecodecError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def evaluate(
     output = output or Path(f"{folder.resolve().name}.report")
     planned = plan_jobs(sources, chosen, names, output)
     open_folder(output)
-    workers = min(jobs or os.cpu_count() or 1, len(planned))
+    workers = min(jobs or available_cores(), len(planned))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl-C does
     try:
         complete = _measure(planned, chosen, workers, quiet)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from vaecodec.container import LEVEL_UNIT
+from vaecodec.cores import available_cores
 from vaecodec.entropy import TableSet
 from vaecodec.errors import UsageError
 from vaecodec.exact import ScaleNetwork
@@ -174,7 +175,7 @@ class ModelLoader:
     def workers(self) -> int:
         """How many files at a time use the machine well."""
         backend = choose_backend(self._backend, self._device)
-        return (os.cpu_count() or 1) if backend == "onnx" or self._device == "cpu" else 2
+        return available_cores() if backend == "onnx" or self._device == "cpu" else 2
 
     def load(self, model_id: bytes | None = None) -> Model:
         """The model, as by `load_model`, ready for the calling thread."""

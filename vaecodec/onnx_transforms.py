@@ -1,12 +1,12 @@
 """The float transforms of a model on ONNX Runtime: CPUs, without the start-up time of torch."""
 
-import os
 import threading
 
 import numpy as np
 import onnxruntime
 
 from vaecodec.container import LEVEL_UNIT
+from vaecodec.cores import CurrentThread
 from vaecodec.onnx_graphs import graph_bytes
 from vaecodec.parameters import check_parameters
 from vaecodec.weights import Weights
@@ -25,19 +25,15 @@ class OnnxTransforms:
         self._weights = weights
         self._sessions: dict[tuple[str, bool], onnxruntime.InferenceSession] = {}
         self._lock = threading.Lock()
-        self._thread = threading.local()
+        self._thread = CurrentThread()
 
     @property
     def workers(self) -> int:
-        return 1 if self._is_worker else os.cpu_count() or 1
+        return self._thread.cores
 
     def start_worker(self) -> None:
         """Called in each thread of several that work at the same time."""
         self._thread.is_worker = True
-
-    @property
-    def _is_worker(self) -> bool:
-        return getattr(self._thread, "is_worker", False)
 
     def analyse(self, x: np.ndarray, level: int) -> np.ndarray:
         return self._run("analysis", level, x=x)
@@ -72,11 +68,12 @@ class OnnxTransforms:
     def _session(self, name: str) -> onnxruntime.InferenceSession:
         """The session of a graph; of two kinds, as a worker among several has one core for
         itself."""
-        is_worker = self._is_worker
+        is_worker = self._thread.is_worker
         with self._lock:
             if (name, is_worker) not in self._sessions:
                 options = onnxruntime.SessionOptions()
-                options.intra_op_num_threads = 1 if is_worker else 0
+                # Named, as by default it pins a thread to every core there is.
+                options.intra_op_num_threads = self._thread.cores
                 options.graph_optimization_level = (
                     onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
                 )

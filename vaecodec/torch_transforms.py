@@ -1,13 +1,11 @@
 """The float transforms of a model on torch: CPU, CUDA or MPS."""
 
-import os
-import threading
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from vaecodec.container import LEVEL_UNIT
+from vaecodec.cores import CurrentThread
 from vaecodec.errors import ModelError, UsageError
 from vaecodec.network import VAE, NetworkConfig
 from vaecodec.parameters import check_parameters
@@ -52,15 +50,15 @@ class TorchTransforms:
                 f"the model's weights do not fit its configuration ({reason})"
             ) from None
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()
-        self._thread = threading.local()
+        self._thread = CurrentThread()
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
 
     @property
     def workers(self) -> int:
-        if getattr(self._thread, "is_worker", False):
-            return 1
-        return (os.cpu_count() or 1) if self.device.type == "cpu" else 2
+        if self.device.type == "cpu" or self._thread.is_worker:
+            return self._thread.cores
+        return 2
 
     def start_worker(self) -> None:
         """Called in each thread of several that work at the same time."""
