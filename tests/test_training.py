@@ -190,7 +190,9 @@ def test_fine_tuning_starts_where_the_model_is(folder: Path, tmp_path: Path, tin
     before, after = (network_from_weights(load_weights(p)) for p in (tiny_model_path, out))
     for a, b in zip(before.parameters(), after.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=0.01, rtol=0.02)
-    assert load_weights(out).card["started from"] == load_weights(tiny_model_path).model_id.hex()
+    card = load_weights(out).card
+    assert card["started from"] == load_weights(tiny_model_path).model_id.hex()
+    assert card["recipe"]["late_share"] == 1.0  # large crops from the first step
 
 
 def test_two_processes_train_as_one(folder: Path, tmp_path: Path):

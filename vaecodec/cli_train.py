@@ -113,7 +113,7 @@ def _fresh(
 ):
     from vaecodec.files import write_json
     from vaecodec.network import PRESETS, NetworkConfig
-    from vaecodec.train_options import Recipe, TrainOptions
+    from vaecodec.train_options import FINE_TUNING, Recipe, TrainOptions
     from vaecodec.weights import default_weights_path, load_weights
 
     if hours is not None and steps is not None:
@@ -126,7 +126,8 @@ def _fresh(
     if start is not None:
         start = default_weights_path() if str(start) == "default" else start
         config = NetworkConfig(**load_weights(start).config)
-    config, recipe = _apply(changes, config, Recipe(), frozen_network=start is not None)
+    recipe = Recipe() if start is None else FINE_TUNING
+    config, recipe = _apply(changes, config, recipe, frozen_network=start is not None)
     if os.environ.get("RANK", "0") == "0":
         if run.exists():
             raise UsageError(
