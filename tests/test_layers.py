@@ -364,6 +364,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "export": (
         {
+            "tiling",
             "dimensions",
             "container",
             "errors",

@@ -90,10 +90,10 @@ def train(folder: Path | None, resume: Path | None, json_log: bool, **settings: 
         return
     result = trainer.finish()
     if result:
-        say.line(
-            f"{options.output}: validation {result['validation']:.4f},"
-            f" test {result['test']:.4f} (mean log J)"
+        figures = (
+            f"{part} {result[part]:.4f}" for part in ("validation", "test") if part in result
         )
+        say.line(f"{options.output}: {', '.join(figures)} (mean log J)")
 
 
 def _fresh(

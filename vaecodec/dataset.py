@@ -67,10 +67,14 @@ def read_rgb(path: Path) -> np.ndarray:
     return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
 
 
-def centre_crop(pixels: np.ndarray, side: int) -> np.ndarray:
-    """The middle `[side, side, 3]`, or less where the picture is smaller, in multiples of 64."""
+def validation_crop(pixels: np.ndarray, side: int) -> np.ndarray:
+    """A fixed part `[side, side, 3]`, or less where the picture is smaller, in multiples of 64.
+
+    It starts 64 pixels from the upper left corner where there is room, as in the published figures
+    of this project's models.
+    """
     height, width = (min(size // 64 * 64, side) for size in pixels.shape[:2])
-    top, left = (pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2
+    top, left = min(64, pixels.shape[0] - height), min(64, pixels.shape[1] - width)
     return pixels[top : top + height, left : left + width]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from vaecodec.container import LEVEL_MAX, LEVEL_UNIT
+from vaecodec.container import LEVEL_MAX, LEVEL_UNIT, SLICE
 from vaecodec.dimensions import ANCHORS, SCALE_RANGE
 from vaecodec.errors import ModelError
 from vaecodec.exact import SCALE_COUNT, float_parameters, integer_parameters
@@ -21,6 +21,7 @@ from vaecodec.latents import Symbols, quantise_slice
 from vaecodec.model import Model
 from vaecodec.network import VAE, NetworkConfig, magnitude_code
 from vaecodec.tables import MAX_RADIUS, logistic_frequencies, table_from_frequencies
+from vaecodec.tiling import STRIDE_Y
 from vaecodec.torch_transforms import TorchTransforms
 from vaecodec.weights import STEP_SUFFIX, Weights, save_weights
 
@@ -34,7 +35,11 @@ WIDE_TAIL = (0.02, 3.0)  # share and width of the prior's second, wider part
 def export_model(
     network: VAE, pictures: Sequence[np.ndarray], card: dict[str, Any], path: Path
 ) -> None:
-    """Write `network` as a weight file. `pictures`: uint8 `[H, W, 3]` samples for the tables."""
+    """Write `network` as a weight file.
+
+    `pictures`: uint8 `[H, W, 3]` samples for the tables, of at least 16 pixels a side; of larger
+    ones a part of the size of a slice counts.
+    """
     weights = _with_prior_tables(network, card)
     y_counts = _Counts([_y_radius(index) for index in range(SCALE_COUNT)])
     z_counts = _Counts([Z_RADIUS] * (ANCHORS * network.config.cz))
@@ -116,7 +121,8 @@ def stored_parameter(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
 def _sample_symbols(model: Model, pictures: Iterable[np.ndarray]) -> Iterable[tuple[Symbols, int]]:
     """Symbols of every picture at levels spread over the whole scale."""
     for number, picture in enumerate(pictures):
-        x = picture.astype(np.float32) / 255
+        height, width = (min(size, SLICE) // STRIDE_Y * STRIDE_Y for size in picture.shape[:2])
+        x = picture[:height, :width].astype(np.float32) / 255
         for anchor in range(ANCHORS):
             shift = (number * 37 % 128) - 64  # all levels between the anchors take their turn
             level = min(max(anchor * LEVEL_UNIT + shift, 0), LEVEL_MAX)

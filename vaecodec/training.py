@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from vaecodec.checkpoint import load_checkpoint, save_checkpoint
 from vaecodec.curves import draw_curves
-from vaecodec.dataset import SPLITS, CropSampler, Source, centre_crop, read_rgb, scan_folder
+from vaecodec.dataset import SPLITS, CropSampler, Source, read_rgb, scan_folder, validation_crop
 from vaecodec.errors import UsageError, VaecodecError
 from vaecodec.export import export_model, network_from_weights
 from vaecodec.files import write_json
@@ -83,7 +83,7 @@ class Trainer:
         )
         handlers = {s: signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)}
         checkpoint_due = time.monotonic() + 60 * self.options.checkpoint_minutes
-        started, cost = time.monotonic() - self.elapsed, math.nan
+        started, cost, speed = time.monotonic() - self.elapsed, math.nan, math.nan
         try:
             while True:
                 now = time.monotonic()
@@ -92,7 +92,8 @@ class Trainer:
                 if share >= 1 or stop:
                     break
                 value, seen = self._train_step(model, share)
-                cost = value if math.isnan(cost) else 0.98 * cost + 0.02 * value
+                cost = _smoothed(cost, value)
+                speed = _smoothed(speed, seen / max(time.monotonic() - now, 1e-9))
                 validated = best = False
                 if due:
                     try:
@@ -100,8 +101,7 @@ class Trainer:
                     except VaecodecError as error:  # a full disk may be cleared in time
                         warn(f"{error}; training goes on and tries again")
                     checkpoint_due = time.monotonic() + 60 * self.options.checkpoint_minutes
-                seconds = max(time.monotonic() - now, 1e-9)
-                report(self._progress(share, cost, seen / seconds, best, validated))
+                report(self._progress(share, cost, speed, best, validated))
             try:
                 best = self._checkpoint()
             except VaecodecError as error:
@@ -128,12 +128,9 @@ class Trainer:
             network, self.sampler.first_pictures(TABLE_PICTURES), self._card(), self.options.output
         )
         crops = self._crops_of("test")
-        figure = (
-            _validate(network, crops, torch.device("cpu"), self.options.metric)
-            if crops
-            else math.nan
-        )
-        result = {"validation": self.best, "test": figure, "steps": self.step}
+        result = {"validation": self.best, "steps": self.step}
+        if crops:
+            result["test"] = _validate(network, crops, torch.device("cpu"), self.options.metric)
         write_json(self.options.run / "result.json", result)
         return result
 
@@ -254,7 +251,7 @@ class Trainer:
         crops = []
         for source in self.sources[split][:64]:
             pixels = read_rgb((folder or self.options.folder) / source.path)
-            crops.append(torch.from_numpy(centre_crop(pixels, VALIDATION_SIDE).copy()))
+            crops.append(torch.from_numpy(validation_crop(pixels, VALIDATION_SIDE).copy()))
         return crops
 
     def _card(self) -> dict:
@@ -285,6 +282,11 @@ def _validate(network: VAE, crops: list[Tensor], device: torch.device, metric: s
                 output = network(x, t, noise=False)
             costs.append(rate_distortion(output, x, t, metric)["cost"].item())
     return float(np.mean(costs))
+
+
+def _smoothed(before: float, value: float) -> float:
+    """A running mean over about 50 values; the first one where there is none before."""
+    return value if math.isnan(before) else 0.98 * before + 0.02 * value
 
 
 def _autocast(device: torch.device):
