@@ -115,10 +115,16 @@ class Model:
             ) from None
         return Refiner(self.weights, str(self.transforms.device))
 
-    def in_parallel(self, work: Callable[[Any], Any], items: list) -> Iterator:
+    def in_parallel(
+        self, work: Callable[[Any], Any], items: list, at_once: int | None = None
+    ) -> Iterator:
         """Results of `work` over `items` in order; several at a time, a core each, where that
-        helps."""
-        workers = min(self.transforms.workers, len(items))
+        helps.
+
+        `at_once`: how many there usually are, where these may be fewer. A thread with one core and
+        one with all differ in the last bits, so that decides, and a part comes out as in the whole.
+        """
+        workers = min(self.transforms.workers, at_once or len(items))
         if workers < 2:
             yield from map(work, items)
             return

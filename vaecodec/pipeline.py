@@ -211,7 +211,7 @@ def decode_picture(
                 y_hat = grid.assemble(store, rows.outer, columns.outer)
                 target.put(model.transforms, y_hat, header.level, rows, columns)
 
-        list(model.in_parallel(synthesise_one, numbers))
+        list(model.in_parallel(synthesise_one, numbers, grid.columns))
     alpha, notes = _read_alpha(source, header, model)
     if source.lost:
         notes.append(f"{len(source.lost)} of {len(needed)} slices are lost and grey")
@@ -293,7 +293,8 @@ def _decode_bands(
                 return np.zeros((*grid.size(pair[0]), model.m), np.float32)
 
         chunks = source.take(due)
-        store |= zip((n for n, _ in chunks), model.in_parallel(decode_one, chunks), strict=True)
+        decoded = model.in_parallel(decode_one, chunks, grid.columns)
+        store |= zip((n for n, _ in chunks), decoded, strict=True)
         yield store, [number for number in shown if number // grid.columns == row]
         store = {n: y_hat for n, y_hat in store.items() if n >= row * grid.columns}
     source.finish()
