@@ -51,7 +51,7 @@ class Statistics:
 @torch.no_grad()
 def code(network: VAE, x: Tensor, t: float) -> tuple[Statistics, Tensor]:
     """Statistics of coding crops `[B, 3, H, W]` at level `t`, and the decoded crops."""
-    levels = torch.full((len(x),), t)
+    levels = torch.full((len(x),), float(t))
     with torch.autocast("cpu", torch.bfloat16):
         y = network.analyse(x, levels)
         z_hat = network.hyper_analyse(y, levels).round()
