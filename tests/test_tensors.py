@@ -29,6 +29,8 @@ def test_tensors_give_the_files_of_arrays(codec: vaecodec.Codec, array: np.ndarr
     assert codec.encode(planes, quality=70) == expected
     assert codec.encode(planes.double() / 255, quality=70) == expected
     assert codec.encode_batch([planes, array], quality=70) == [expected] * 2
+    for target in ({"target_psnr": 30}, {"target_size": 700}):
+        assert codec.encode(planes, **target) == codec.encode(array, **target)
 
 
 @pytest.mark.parametrize("array", [PHOTO, GREY, np.dstack([PHOTO, GREY])], ids=["RGB", "L", "RGBA"])

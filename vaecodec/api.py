@@ -77,13 +77,14 @@ class Codec:
         `image`: a PIL image of any mode, or an array uint8 or uint16 of shape `[H, W]` (grey),
         `[H, W, 3]` (RGB) or `[H, W, 4]` (RGBA, uint8), or a torch tensor `[3, H, W]` or
         `[1, H, W]`, uint8 or float in 0..1, which stays on the device that the codec works on;
-        `quality`: 0 to 100; `target_size` in bytes
-        or `target_psnr` in dB in place of a quality; `effort`: 0 (fastest) to 9 (smallest), which
-        takes at most about `timeout` seconds for refinement; `roi`: a mask of the picture's size,
-        white where its quality matters most. Raises PictureError and UsageError.
+        `quality`: 0 to 100; `target_size` in bytes or `target_psnr` in dB in place of a quality;
+        `effort`: 0 (fastest) to 9 (smallest), which takes at most about `timeout` seconds for
+        refinement; `roi`: a mask of the picture's size, white where its quality matters most.
+        Raises PictureError and UsageError.
         """
         if _is_tensor(image):
-            picture = self._picture_of_tensor(image)
+            # A quality is measured between arrays.
+            picture = self._picture_of_tensor(image, as_array=target_psnr is not None)
         else:
             picture = _as_picture(image)
         alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)
@@ -117,32 +118,23 @@ class Codec:
         Mode RGB, L, RGBA or LA; 16-bit grey as I;16, 16-bit colour reduced to 8 bits
         (`decode_picture` keeps them). EXIF, ICC profile and XMP are in `.info`.
         """
-        part = None if region is None else Region(*region)
-        options = DecodeOptions(max_pixels, part, scale, passphrase=_as_bytes(passphrase))
+        options = _decode_options(region, scale, max_pixels, passphrase)
         return pillow_image(self.decode_picture(data, options))
 
-    def decode_tensor(
-        self,
-        data: bytes,
-        *,
-        region: tuple[int, int, int, int] | None = None,
-        scale: int = 1,
-        max_pixels: int = MAX_PIXELS,
-        passphrase: str | bytes | None = None,
-    ) -> "Tensor":
-        """The picture of a .vae file as a torch tensor `[C, H, W]` on the codec's device.
+    def decode_tensor(self, data: bytes, **options: Any) -> "Tensor":
+        """The picture of a .vae file as a torch tensor `[C, H, W]` on the codec's device; options
+        as for `decode`.
 
-        uint8, or uint16 for a picture of 16 bits; C is 1 or 3, and one more with transparency. The
-        arguments are those of `decode`; with a codec on torch the pixels never leave the device.
+        uint8, or uint16 for a picture of 16 bits; C is 1 or 3, and one more with transparency. With
+        a codec on torch the pixels never leave the device.
         """
         from vaecodec.tensors import TensorCanvas, tensor_of_picture  # torch is slow to import
 
-        part = None if region is None else Region(*region)
-        options = DecodeOptions(max_pixels, part, scale, passphrase=_as_bytes(passphrase))
-        model = self._model_of(data, options)
+        chosen = _decode_options(**options)
+        model = self._model_of(data, chosen)
         on_torch = model.transforms.backend == "torch"
         canvas = partial(TensorCanvas, device=model.transforms.device) if on_torch else Canvas
-        return tensor_of_picture(decode_picture(data, model, options, canvas))
+        return tensor_of_picture(decode_picture(data, model, chosen, canvas))
 
     def encode_batch(
         self, images: "Iterable[Image.Image | np.ndarray | Tensor | Picture]", **options: Any
@@ -175,14 +167,14 @@ class Codec:
     def _model_of(self, data: bytes, options: DecodeOptions) -> Model:
         return self._loader.load(read_header(io.BytesIO(data), options.max_pixels).model_id)
 
-    def _picture_of_tensor(self, tensor: "Tensor") -> Picture:
+    def _picture_of_tensor(self, tensor: "Tensor", as_array: bool) -> Picture:
         from vaecodec.tensors import picture_of_tensor
 
         transforms = self._encoding_model.transforms
         picture = picture_of_tensor(tensor, transforms.device)
-        if transforms.backend == "torch":
+        if transforms.backend == "torch" and not as_array:
             return picture
-        return Picture(picture.pixels.numpy())
+        return Picture(picture.pixels.cpu().numpy())
 
 
 def info(source: Path | str | bytes) -> dict[str, Any]:
@@ -251,6 +243,16 @@ def _as_picture(image: Image.Image | np.ndarray | Picture) -> Picture:
             raise PictureError("arrays with transparency must be uint8")
         return Picture(np.ascontiguousarray(array[:, :, :3]), np.ascontiguousarray(array[:, :, 3]))
     return Picture(array.reshape(array.shape[:2]) if planes == 1 else array)
+
+
+def _decode_options(
+    region: tuple[int, int, int, int] | None = None,
+    scale: int = 1,
+    max_pixels: int = MAX_PIXELS,
+    passphrase: str | bytes | None = None,
+) -> DecodeOptions:
+    part = None if region is None else Region(*region)
+    return DecodeOptions(max_pixels, part, scale, passphrase=_as_bytes(passphrase))
 
 
 def _is_tensor(image: object) -> bool:
