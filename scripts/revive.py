@@ -26,7 +26,8 @@ from vaecodec.dataset import CropSampler, scan_folder
 from vaecodec.dimensions import ANCHORS, BLOCK, SCALE_RANGE
 from vaecodec.exact import SCALE_COUNT
 from vaecodec.export import export_model, network_from_weights
-from vaecodec.network import INDEX_UNIT, VAE, quality_lambda
+from vaecodec.initialise import quads
+from vaecodec.network import INDEX_UNIT, VAE, quality_lambda, scale_of_index
 from vaecodec.weights import load_weights
 
 SILENT = 3e-3  # share of positions with a residual at the top level, below which a channel is dead
@@ -58,8 +59,7 @@ def code(network: VAE, x: Tensor, t: float) -> tuple[Statistics, Tensor]:
         v = y * network.gain(levels)
         v_hat, d, r, index = network.walk_steps(v, z_hat, levels, torch.round)
         x_hat = network.synthesise(v_hat / network.gain(levels), levels)
-    log_scale = math.log(SCALE_RANGE[0]) + index / INDEX_PER_LOG
-    values = ((r != 0).float(), v.abs(), d.abs(), log_scale.exp())
+    values = ((r != 0).float(), v.abs(), d.abs(), scale_of_index(index).exp())
     return Statistics(*(value.mean((0, 2, 3)) for value in values)), x_hat
 
 
@@ -67,13 +67,6 @@ def mean_statistics(network: VAE, batches: list[Tensor], t: float) -> Statistics
     found = [code(network, x, t)[0] for x in batches]
     names = ("activity", "size", "distance", "scale")
     return Statistics(*(torch.stack([getattr(s, n) for s in found]).mean(0) for n in names))
-
-
-def quads(features: Tensor) -> Tensor:
-    """`[B, C, 2h, 2w]` to the four positions of each block in a row, `[B * h * w, 4 * C]`."""
-    b, c, h, w = features.shape
-    rows = features.permute(0, 2, 3, 1).reshape(b, h // 2, 2, w // 2, 2, c)
-    return rows.transpose(2, 3).reshape(-1, 4 * c)
 
 
 def error_regression(
@@ -91,9 +84,9 @@ def error_regression(
     for x in batches:
         _, x_hat = code(network, x, ANCHORS - 1)
         error = quads(
-            torch.einsum("bchw,cd->bdhw", F.pixel_unshuffle(x - x_hat, BLOCK), network.klt)
+            torch.einsum("bchw,cd->bhwd", F.pixel_unshuffle(x - x_hat, BLOCK), network.klt)
         )
-        inputs = F.pad(quads(seen.pop()), (0, 1), value=1.0)
+        inputs = F.pad(quads(seen.pop().permute(0, 2, 3, 1)), (0, 1), value=1.0)
         # Crops count by their relative cost, as in training.
         weight = 1 / ((x - x_hat).square().mean((1, 2, 3)) + 1.5e-4)
         rows = (inputs * weight.repeat_interleave(len(inputs) // len(x))[:, None]).double()

@@ -30,12 +30,11 @@ def start_as_klt(network: VAE, batches: Iterable[Tensor]) -> None:
     variance, basis = _principal(front - mean)
     scale = variance.sqrt() + WHITENING_FLOOR
     # The four blocks of a 16x16 block, tap-major: index = tap * channels + channel.
-    quads = []
+    blocks = []
     for u in inner:
         a = torch.einsum("bchw,cd->bhwd", u.double() - mean[:, None, None], basis)
-        b, h, w, c = a.shape
-        quads.append(a.reshape(b, h // 2, 2, w // 2, 2, c).transpose(2, 3).reshape(-1, 4 * c))
-    y_variance, y_basis = _principal(torch.cat(quads))
+        blocks.append(quads(a))
+    y_variance, y_basis = _principal(torch.cat(blocks))
     m, c = network.config.m, basis.shape[0]
     # Groups of channels are coded one after the other; dealing the components out evenly gives
     # every group its share of the strong ones.
@@ -58,6 +57,13 @@ def start_as_klt(network: VAE, batches: Iterable[Tensor]) -> None:
         low, high = math.log(SCALE_RANGE[0]), math.log(SCALE_RANGE[1])
         index = (deviation - low) * (SCALE_COUNT - 1) / (high - low)
         network.scale_network.offset.values.copy_(index.clamp(0, SCALE_COUNT - 1) / INDEX_UNIT)
+
+
+def quads(features: Tensor) -> Tensor:
+    """`[B, 2h, 2w, C]` to the four positions of each block in a row, tap-major,
+    `[B * h * w, 4 * C]`."""
+    b, h, w, c = features.shape
+    return features.reshape(b, h // 2, 2, w // 2, 2, c).transpose(2, 3).reshape(-1, 4 * c)
 
 
 def _principal(rows: Tensor) -> tuple[Tensor, Tensor]:
