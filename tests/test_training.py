@@ -195,6 +195,28 @@ def test_fine_tuning_starts_where_the_model_is(folder: Path, tmp_path: Path, tin
     assert card["recipe"]["late_share"] == 1.0  # large crops from the first step
 
 
+def test_a_network_grows_by_blocks_that_change_nearly_nothing(
+    folder: Path, tmp_path: Path, tiny_model_path: Path
+):
+    out = tmp_path / "g.safetensors"
+    common = ["--from", tiny_model_path, "-o", out, "--steps", 1, "--set", "lr=1e-7", *FAST[2:]]
+    for name in ("h1=16", "m=128"):
+        refused = train(folder, *common, "--set", name)
+        assert refused.exit_code == 2
+        message = f"--set {name}: the network of --from can only grow, by blocks (n1=1, n2=1)"
+        assert message in refused.stderr
+    result = train(folder, *common, "--set", "n1=2", "--set", "n2=3")
+    assert result.exit_code == 0, result.output
+    before, after = (network_from_weights(load_weights(p)) for p in (tiny_model_path, out))
+    assert (len(after.a1), len(after.s1), len(after.a2), len(after.s2)) == (2, 2, 3, 3)
+    x = torch.from_numpy(make_photo(64, 64) / np.float32(255)).permute(2, 0, 1)[None]
+    t = torch.tensor([2.5])
+    with torch.no_grad():
+        a, b = (network.synthesise(network.analyse(x, t), t) for network in (before, after))
+    error = (a - x).square().mean()
+    assert (a - b).square().mean() < 0.02 * error, ((a - b).square().mean(), error)
+
+
 def test_two_processes_train_as_one(folder: Path, tmp_path: Path):
     """Same global batch, same curve, within noise: the crops differ, what is learned does not."""
     common = [

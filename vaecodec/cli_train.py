@@ -127,7 +127,7 @@ def _fresh(
         start = default_weights_path() if str(start) == "default" else start
         config = NetworkConfig(**load_weights(start).config)
     recipe = Recipe() if start is None else FINE_TUNING
-    config, recipe = _apply(changes, config, recipe, frozen_network=start is not None)
+    config, recipe = _apply(changes, config, recipe, given=start is not None)
     if os.environ.get("RANK", "0") == "0":
         if run.exists():
             raise UsageError(
@@ -168,8 +168,11 @@ def _resumed(run: Path):
         raise UsageError(f"{run}: not the folder of a training run") from None
 
 
-def _apply(changes: tuple[str, ...], config, recipe, frozen_network: bool):
-    """Network and recipe with `NAME=VALUE` changes made. Raises UsageError."""
+def _apply(changes: tuple[str, ...], config, recipe, given: bool):
+    """Network and recipe with `NAME=VALUE` changes made. Raises UsageError.
+
+    A `given` network has learned already and can only grow, by residual blocks.
+    """
     names = {field.name: group for group in (config, recipe) for field in fields(group)}
     updates: dict[type, dict[str, object]] = {type(config): {}, type(recipe): {}}
     for change in changes:
@@ -187,13 +190,20 @@ def _apply(changes: tuple[str, ...], config, recipe, frozen_network: bool):
             ) from None
         if value < 0 or (value == 0 and names[name] is config):
             raise UsageError(f"--set {change}: must be positive")
+        if given and names[name] is config and not _is_growth(config, name, value):
+            raise UsageError(
+                f"--set {change}: the network of --from can only grow, by blocks"
+                f" (n1={config.n1}, n2={config.n2})"
+            )
         updates[type(names[name])][name] = value
-    if frozen_network and updates[type(config)]:
-        raise UsageError("--set cannot change the size of the network given with --from")
     config = replace(config, **updates[type(config)])
     if config.m % 4:
         raise UsageError(f"--set m={config.m}: must be a multiple of 4")
     return config, replace(recipe, **updates[type(recipe)])
+
+
+def _is_growth(config, name: str, value: int) -> bool:
+    return name in ("n1", "n2") and value >= getattr(config, name)
 
 
 class _Reporter:

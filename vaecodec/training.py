@@ -232,7 +232,7 @@ class Trainer:
 
     def _starting_network(self) -> VAE:
         if self.options.start is not None:
-            return network_from_weights(load_weights(self.options.start))
+            return network_from_weights(load_weights(self.options.start), self.options.config)
         network = VAE(self.options.config)
         crops = self.sampler.start_batches(24, 64, 128)
         start_as_klt(
