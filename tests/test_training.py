@@ -316,6 +316,22 @@ def test_cost_of_rounding_and_of_noise_are_close():
     assert abs(costs[0] - costs[1]) < 0.3
 
 
+def test_evenness_lets_crops_that_cost_little_count_less():
+    """What one percent less of everything is worth, in a plain crop and in a busy one."""
+    t = torch.tensor([2.0, 2.0])
+    x = torch.zeros(2, 3, 16, 16)
+
+    def costs(factor: float, evenness: float) -> torch.Tensor:
+        bits = torch.tensor([0.02, 4.0]) * 256 * factor
+        output = {"bits_y": bits, "bits_z": torch.zeros(2), "x_hat": x}
+        return rate_distortion(output, x, t, "mse", evenness)["cost"]
+
+    plain, busy = (costs(1.0, 0.0) - costs(0.99, 0.0)).tolist()
+    assert plain == pytest.approx(busy, rel=1e-3)
+    plain, busy = (costs(1.0, 0.5) - costs(0.99, 0.5)).tolist()
+    assert plain < 0.1 * busy
+
+
 def test_ms_ssim_is_one_for_equal_pictures_and_falls_with_noise():
     x = torch.from_numpy(make_photo(192, 192)).permute(2, 0, 1)[None] / 255
     noisy = [x + s * torch.randn_like(x) for s in (0.0, 0.05, 0.2)]

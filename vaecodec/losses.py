@@ -1,7 +1,9 @@
 """What training minimises: log(bpp + lambda * distortion), averaged over samples.
 
 With the logarithm every photo and every quality counts by its relative gain; in the plain sum,
-noisy photos at high quality would drown all others.
+noisy photos at high quality would drown all others. But the crops of one photo add up, and with the
+logarithm one of plain sky counts as much as its busy neighbour: `evenness` times what crops usually
+cost at a level may be added before it.
 """
 
 import torch
@@ -16,12 +18,12 @@ _MS_SSIM_SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
 def rate_distortion(
-    output: dict[str, Tensor], x: Tensor, t: Tensor, metric: str = "mse"
+    output: dict[str, Tensor], x: Tensor, t: Tensor, metric: str = "mse", evenness: float = 0.0
 ) -> dict[str, Tensor]:
     """`cost` (log J), `bpp` and `mse` (of 255-step samples) per sample `[B]`.
 
     `output`: of VAE.forward; `x`: `[B, 3, H, W]` in 0..1; `t`: `[B]` level; `metric`: mse or
-    ms-ssim.
+    ms-ssim; `evenness`: what of a usual cost is added to J.
     """
     bpp = (output["bits_y"] + output["bits_z"]) / (x.shape[2] * x.shape[3])
     mse = (output["x_hat"] - x).square().mean((1, 2, 3)) * 255**2
@@ -29,7 +31,13 @@ def rate_distortion(
     if metric == "ms-ssim":
         # A share of MSE keeps colours and flat areas in place, which MS-SSIM hardly sees.
         distortion = MS_SSIM_WEIGHT * (1 - ms_ssim(output["x_hat"], x)) + 0.1 * mse
-    return {"cost": torch.log(bpp + quality_lambda(t) * distortion), "bpp": bpp, "mse": mse}
+    j = bpp + quality_lambda(t) * distortion + evenness * usual_cost(t)
+    return {"cost": torch.log(j), "bpp": bpp, "mse": mse}
+
+
+def usual_cost(t: Tensor) -> Tensor:
+    """J of a usual crop at level `t`: its logarithm is nearly linear in the level (validation)."""
+    return torch.exp(-1.3 + 0.455 * t)
 
 
 def ms_ssim(a: Tensor, b: Tensor) -> Tensor:

@@ -157,7 +157,8 @@ class Trainer:
             group["lr"] = rate * group["scale"]
         with _autocast(self.device):
             output = model(noisy, t)
-        cost = rate_distortion(output, x, t, self.options.metric)["cost"].mean()
+        costs = rate_distortion(output, x, t, self.options.metric, r.evenness)
+        cost = costs["cost"].mean()
         self.optimiser.zero_grad(set_to_none=True)
         cost.backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), r.clip)
