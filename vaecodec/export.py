@@ -1,8 +1,8 @@
 """A trained network to a weight file: 16-bit weights, the integer scale network, measured tables.
 
-The tables hold the frequencies that the finished model really produces on sample pictures, mixed
-with a logistic prior where samples are few; this costs nothing at run time and codes better than
-any formula.
+The tables hold the frequencies that the finished model really produces on sample pictures, encoded
+as by the default effort, mixed with a logistic prior where samples are few; this costs nothing at
+run time and codes better than any formula.
 """
 
 import math
@@ -132,7 +132,7 @@ def _sample_symbols(model: Model, pictures: Iterable[np.ndarray]) -> Iterable[tu
             shift = (number * 37 % 128) - 64  # all levels between the anchors take their turn
             level = min(max(anchor * LEVEL_UNIT + shift, 0), LEVEL_MAX)
             y = model.transforms.analyse(x, level)
-            yield quantise_slice(model, y, level), level
+            yield quantise_slice(model, y, level, by_cost=True), level
 
 
 def _scale(index: int) -> float:
