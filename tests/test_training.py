@@ -22,7 +22,7 @@ from vaecodec.export import network_from_weights
 from vaecodec.losses import ms_ssim, rate_distortion
 from vaecodec.metrics import psnr_db
 from vaecodec.network import PRESETS, VAE
-from vaecodec.weights import load_weights
+from vaecodec.weights import load_weights, save_weights
 
 FAST = [
     "--preset",
@@ -215,6 +215,18 @@ def test_a_network_grows_by_blocks_that_change_nearly_nothing(
         a, b = (network.synthesise(network.analyse(x, t), t) for network in (before, after))
     error = (a - x).square().mean()
     assert (a - b).square().mean() < 0.02 * error, ((a - b).square().mean(), error)
+
+
+def test_a_model_that_lacks_a_tensor_does_not_start_a_training(
+    folder: Path, tmp_path: Path, tiny_model_path: Path
+):
+    w = load_weights(tiny_model_path)
+    net = {name: array for name, array in w.net.items() if not name.startswith("a_out.")}
+    broken, out = tmp_path / "broken.safetensors", tmp_path / "l.safetensors"
+    save_weights(broken, w.config, {}, net, w.scale_parameters, w.y_tables, w.z_tables)
+    result = train(folder, "--from", broken, "-o", out, "--steps", 1, *FAST[2:])
+    assert result.exit_code == 1
+    assert "the model's weights do not fit its configuration" in result.stderr
 
 
 def test_two_processes_train_as_one(folder: Path, tmp_path: Path):

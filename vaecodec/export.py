@@ -60,21 +60,16 @@ def export_model(
     )
 
 
-def network_from_weights(weights: Weights, grown: NetworkConfig | None = None) -> VAE:
-    """The trainable network of a weight file, the inverse of what `export_model` stores.
-
-    `grown` has more residual blocks, which start near zero and so change nearly nothing. Raises
-    ModelError.
-    """
+def network_from_weights(weights: Weights) -> VAE:
+    """The trainable network of a weight file, the inverse of what `export_model` stores. Raises
+    ModelError."""
     try:
-        network = VAE(grown or NetworkConfig(**weights.config))
-        state = {} if grown is None else network.state_dict()
-        state |= weights.float_parameters()
-        state |= {
+        network = VAE(NetworkConfig(**weights.config))
+        state = weights.float_parameters() | {
             f"{_SCALE_PREFIX}{name}": array
             for name, array in float_parameters(weights.scale_parameters).items()
         }
-        network.load_state_dict({name: torch.as_tensor(array) for name, array in state.items()})
+        network.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
     except (TypeError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ModelError(f"the model's weights do not fit its configuration ({reason})") from None

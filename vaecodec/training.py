@@ -232,9 +232,12 @@ class Trainer:
         self._stopped = True
 
     def _starting_network(self) -> VAE:
-        if self.options.start is not None:
-            return network_from_weights(load_weights(self.options.start), self.options.config)
         network = VAE(self.options.config)
+        if self.options.start is not None:
+            learned = network_from_weights(load_weights(self.options.start))
+            # What it lacks are further blocks, which start near zero and so change nearly nothing.
+            network.load_state_dict(learned.state_dict(), strict=False)
+            return network
         crops = self.sampler.start_batches(24, 64, 128)
         start_as_klt(
             network, [torch.from_numpy(c).permute(0, 3, 1, 2).float() / 255 for c in crops]
