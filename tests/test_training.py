@@ -217,16 +217,24 @@ def test_a_network_grows_by_blocks_that_change_nearly_nothing(
     assert (a - b).square().mean() < 0.02 * error, ((a - b).square().mean(), error)
 
 
-def test_a_model_that_lacks_a_tensor_does_not_start_a_training(
-    folder: Path, tmp_path: Path, tiny_model_path: Path
+@pytest.mark.parametrize("fault", ["a tensor is missing", "sizes of terabytes", "unknown size"])
+def test_a_model_whose_weights_do_not_fit_does_not_start_a_training(
+    folder: Path, tmp_path: Path, tiny_model_path: Path, fault: str
 ):
     w = load_weights(tiny_model_path)
-    net = {name: array for name, array in w.net.items() if not name.startswith("a_out.")}
+    net, config = w.net, w.config
+    if fault == "a tensor is missing":
+        net = {name: array for name, array in w.net.items() if not name.startswith("a_out.")}
+    elif fault == "sizes of terabytes":
+        config = {**config, "m": 1 << 20}
+    else:
+        config = {**config, "width": 8}
     broken, out = tmp_path / "broken.safetensors", tmp_path / "l.safetensors"
-    save_weights(broken, w.config, {}, net, w.scale_parameters, w.y_tables, w.z_tables)
+    save_weights(broken, config, {}, net, w.scale_parameters, w.y_tables, w.z_tables)
     result = train(folder, "--from", broken, "-o", out, "--steps", 1, *FAST[2:])
     assert result.exit_code == 1
     assert "the model's weights do not fit its configuration" in result.stderr
+    assert not out.with_suffix(".run").exists()
 
 
 def test_two_processes_train_as_one(folder: Path, tmp_path: Path):

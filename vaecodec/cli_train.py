@@ -111,8 +111,9 @@ def _fresh(
     device: str,
     seed: int,
 ):
+    from vaecodec.export import checked_config
     from vaecodec.files import write_json
-    from vaecodec.network import PRESETS, NetworkConfig
+    from vaecodec.network import PRESETS
     from vaecodec.train_options import FINE_TUNING, Recipe, TrainOptions
     from vaecodec.weights import default_weights_path, load_weights
 
@@ -125,7 +126,7 @@ def _fresh(
     config = PRESETS[preset]
     if start is not None:
         start = default_weights_path() if str(start) == "default" else start
-        config = NetworkConfig(**load_weights(start).config)
+        config = checked_config(load_weights(start))
     recipe = Recipe() if start is None else FINE_TUNING
     config, recipe = _apply(changes, config, recipe, given=start is not None)
     if os.environ.get("RANK", "0") == "0":

@@ -20,6 +20,7 @@ from vaecodec.exact import SCALE_COUNT, float_parameters, integer_parameters
 from vaecodec.latents import Symbols, quantise_slice
 from vaecodec.model import Model
 from vaecodec.network import VAE, NetworkConfig, magnitude_code
+from vaecodec.parameters import check_parameters
 from vaecodec.tables import MAX_RADIUS, logistic_frequencies, table_from_frequencies
 from vaecodec.tiling import STRIDE_Y
 from vaecodec.torch_transforms import TorchTransforms
@@ -63,17 +64,29 @@ def export_model(
 def network_from_weights(weights: Weights) -> VAE:
     """The trainable network of a weight file, the inverse of what `export_model` stores. Raises
     ModelError."""
+    network = VAE(checked_config(weights))
+    state = weights.float_parameters() | {
+        f"{_SCALE_PREFIX}{name}": array
+        for name, array in float_parameters(weights.scale_parameters).items()
+    }
     try:
-        network = VAE(NetworkConfig(**weights.config))
-        state = weights.float_parameters() | {
-            f"{_SCALE_PREFIX}{name}": array
-            for name, array in float_parameters(weights.scale_parameters).items()
-        }
         network.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
-    except (TypeError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ModelError(f"the model's weights do not fit its configuration ({reason})") from None
+    except (RuntimeError, ValueError) as error:
+        raise _misfit(str(error).splitlines()[0]) from None
     return network
+
+
+def checked_config(weights: Weights) -> NetworkConfig:
+    """The sizes of a weight file's network, which its weights fill. Raises ModelError."""
+    check_parameters(weights)
+    try:
+        return NetworkConfig(**weights.config)
+    except TypeError as error:
+        raise _misfit(str(error)) from None
+
+
+def _misfit(reason: str) -> ModelError:
+    return ModelError(f"the model's weights do not fit its configuration ({reason})")
 
 
 def _with_prior_tables(network: VAE, card: dict[str, Any]) -> Weights:

@@ -232,12 +232,13 @@ class Trainer:
         self._stopped = True
 
     def _starting_network(self) -> VAE:
-        network = VAE(self.options.config)
         if self.options.start is not None:
             learned = network_from_weights(load_weights(self.options.start))
+            network = VAE(self.options.config)
             # What it lacks are further blocks, which start near zero and so change nearly nothing.
             network.load_state_dict(learned.state_dict(), strict=False)
             return network
+        network = VAE(self.options.config)
         crops = self.sampler.start_batches(24, 64, 128)
         start_as_klt(
             network, [torch.from_numpy(c).permute(0, 3, 1, 2).float() / 255 for c in crops]
