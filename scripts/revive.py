@@ -27,7 +27,8 @@ from vaecodec.dimensions import ANCHORS, BLOCK, SCALE_RANGE
 from vaecodec.exact import SCALE_COUNT
 from vaecodec.export import export_model, network_from_weights
 from vaecodec.initialise import quads
-from vaecodec.network import INDEX_UNIT, VAE, quality_lambda, scale_of_index
+from vaecodec.network import INDEX_UNIT, VAE, quality_lambda
+from vaecodec.rates import scale_of_index
 from vaecodec.weights import load_weights
 
 SILENT = 3e-3  # share of positions with a residual at the top level, below which a channel is dead
@@ -57,7 +58,7 @@ def code(network: VAE, x: Tensor, t: float) -> tuple[Statistics, Tensor]:
         y = network.analyse(x, levels)
         z_hat = network.hyper_analyse(y, levels).round()
         v = y * network.gain(levels)
-        v_hat, d, r, index = network.walk_steps(v, z_hat, levels, torch.round)
+        v_hat, d, r, index = network.walk_steps(v, z_hat, levels, lambda d, index: d.round())
         x_hat = network.synthesise(v_hat / network.gain(levels), levels)
     values = ((r != 0).float(), v.abs(), d.abs(), scale_of_index(index).exp())
     return Statistics(*(value.mean((0, 2, 3)) for value in values)), x_hat

@@ -242,6 +242,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "export",
             "gain_map",
             "network",
+            "rates",
             "tiling",
             "torch_transforms",
             "weights",
@@ -301,7 +302,8 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     "metrics": ({"errors", "losses"}, TORCH | {"scipy"}),
     "errors": (set(), set()),
     "blocks": ({"dimensions", "exact"}, TORCH),
-    "network": ({"blocks", "dimensions", "exact", "gain_map", "schedule"}, TORCH),
+    "rates": ({"dimensions", "exact", "rounding"}, TORCH),
+    "network": ({"blocks", "dimensions", "exact", "gain_map", "rates", "schedule"}, TORCH),
     "torch_transforms": (
         {"container", "cores", "errors", "network", "parameters", "weights"},
         TORCH,

@@ -16,12 +16,16 @@ from conftest import make_photo
 from PIL import Image
 from safetensors import safe_open
 
+from vaecodec import rates, rounding
 from vaecodec.cli import main
 from vaecodec.dataset import CropSampler, scan_folder, split_of
+from vaecodec.exact import SCALE_COUNT
 from vaecodec.export import network_from_weights
 from vaecodec.losses import ms_ssim, rate_distortion
 from vaecodec.metrics import psnr_db
 from vaecodec.network import PRESETS, VAE
+from vaecodec.rates import scale_of_index
+from vaecodec.tables import logistic_frequencies, table_from_frequencies
 from vaecodec.weights import load_weights, save_weights
 
 FAST = [
@@ -237,6 +241,32 @@ def test_a_model_whose_weights_do_not_fit_does_not_start_a_training(
     assert not out.with_suffix(".run").exists()
 
 
+def test_once_settled_the_encoder_stays_and_the_rest_learns(
+    folder: Path, tmp_path: Path, tiny_model_path: Path
+):
+    out = tmp_path / "s.safetensors"
+    changes = ["--set", "settle=1", "--set", "lr=0.02", "--set", "warmup_steps=1", "--set", "ema=0"]
+    result = train(folder, "--from", tiny_model_path, "-o", out, "--steps", 3, *changes, *FAST[2:])
+    assert result.exit_code == 0, result.output
+    before, after = (network_from_weights(load_weights(p)) for p in (tiny_model_path, out))
+    for a, b in zip(before.encoder_parameters(), after.encoder_parameters(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-3, rtol=0.01)
+    for part in ("up", "s1", "hs_mid", "ctx_out", "scale_network"):
+        old, new = (getattr(network, part).parameters() for network in (before, after))
+        assert max((a - b).abs().max() for a, b in zip(old, new, strict=True)) > 0.01, part
+
+
+def test_once_settled_residuals_are_rounded_as_the_default_effort_rounds_them():
+    indices = np.arange(16, SCALE_COUNT).repeat(601)
+    d = np.tile(np.linspace(-3, 3, 601, dtype=np.float32), SCALE_COUNT - 16)
+    scales = scale_of_index(torch.arange(SCALE_COUNT)).exp().tolist()
+    tables = [table_from_frequencies(*logistic_frequencies(scale, 300)) for scale in scales]
+    encoded = rounding.round_by_cost(d, rounding.rounding_margins(tables), indices)
+    trained = rates.round_by_cost(torch.from_numpy(d), torch.from_numpy(indices)).numpy()
+    assert (trained != encoded).mean() < 0.002  # ties
+    assert (trained != np.rint(d)).mean() > 0.01
+
+
 def test_two_processes_train_as_one(folder: Path, tmp_path: Path):
     """Same global batch, same curve, within noise: the crops differ, what is learned does not."""
     common = [
@@ -249,6 +279,8 @@ def test_two_processes_train_as_one(folder: Path, tmp_path: Path):
         "batch=8",
         "--set",
         "warmup_steps=5",
+        "--set",
+        "settle=0.1",
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     last = []

@@ -10,7 +10,7 @@ coded in four steps (see schedule.py).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -27,9 +27,10 @@ from vaecodec.blocks import (
     squash,
     straight_through_round,
 )
-from vaecodec.dimensions import ANCHORS, BLOCK, FRONT, SCALE_RANGE
+from vaecodec.dimensions import ANCHORS, BLOCK, FRONT
 from vaecodec.exact import INDEX_UNIT_BITS, SCALE_COUNT
 from vaecodec.gain_map import STEP
+from vaecodec.rates import logistic_bits, round_by_cost, scale_of_index
 from vaecodec.schedule import STEPS, group_mask
 
 LAMBDA_RANGE = (
@@ -236,20 +237,37 @@ class VAE(nn.Module):
         h = F.leaky_relu(self.ctx_mid(F.leaky_relu(h, LEAK)), LEAK)
         return self.ctx_out(h).float()
 
-    def forward(self, x: Tensor, t: Tensor, noise: bool = True) -> dict[str, Tensor]:
+    def encoder_parameters(self) -> Iterator[nn.Parameter]:
+        """Of g_a, h_a and the gains, which only an encoder needs or which both sides must share."""
+        layers = (self.a1, self.down, self.a2, self.a_out, self.ha_in, self.ha_bias, self.ha_out)
+        for layer in (*layers, self.log_gain, self.log_z_gain):
+            yield from layer.parameters()
+
+    def forward(
+        self, x: Tensor, t: Tensor, noise: bool = True, settled: bool = False
+    ) -> dict[str, Tensor]:
         """Training pass: `x_hat`, and `bits_y`, `bits_z` per sample `[B]`.
 
-        With `noise` the rate is that of additive uniform noise; without it, of real rounding.
+        With `noise` the rate is that of additive uniform noise; without it, of real rounding. With
+        `settled` the encoder gets no gradient and y is rounded as by the default effort: the scales
+        learn from the rate of these integers, the means, for which that rate is flat, from noise.
         """
-        y = self.analyse(x, t)
-        z = self.hyper_analyse(y, t)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not settled):
+            y = self.analyse(x, t)
+            z = self.hyper_analyse(y, t)
+            gain = self.gain(t)
         z_hat = straight_through_round(z)
-        gain = self.gain(t)
-        v_hat, d, _, index = self.walk_steps(y * gain, z_hat, t, straight_through_round)
+        quantise = round_by_cost if settled else _round
+        v_hat, d, r, index = self.walk_steps(y * gain, z_hat, t, quantise)
         z_rated = z + torch.rand_like(z) - 0.5 if noise else z_hat
         bits_z = logistic_bits(z_rated, self.z_log_scale(t))
-        rated = d + torch.rand_like(d) - 0.5 if noise else d.round()
-        bits_y = logistic_bits(rated, scale_of_index(index))
+        noisy = d + torch.rand_like(d) - 0.5 if noise else r
+        if settled:
+            bits_y = logistic_bits(r.detach(), scale_of_index(index))
+            flat = logistic_bits(noisy, scale_of_index(index.detach()))
+            bits_y = bits_y + flat - flat.detach()
+        else:
+            bits_y = logistic_bits(noisy, scale_of_index(index))
         return {
             "x_hat": self.synthesise(v_hat / gain, t),
             "bits_y": bits_y.sum((1, 2, 3)),
@@ -261,16 +279,16 @@ class VAE(nn.Module):
         v: Tensor,
         z_hat: Tensor,
         t: Tensor,
-        quantise: Callable[[Tensor], Tensor],
+        quantise: Callable[[Tensor, Tensor], Tensor],
         through_scales: bool = False,
         offsets: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The four steps, differentiable: latents `v` `[B, m, h, w]` in quantisation steps and z.
 
-        Returns `v_hat`, its distance d of `v` from the means, the residuals r = `quantise(d)`, and
-        the scale indices, all shaped like `v`. With `through_scales` gradients also pass from the
-        scales to the residuals that they were chosen by. `offsets`: of the gain, `[B, 1, h, w]`, in
-        scale indices (gain_map.py).
+        Returns `v_hat`, its distance d of `v` from the means, the residuals
+        r = `quantise(d, index)`, and the scale indices, all shaped like `v`. With `through_scales`
+        gradients also pass from the scales to the residuals that they were chosen by. `offsets`: of
+        the gain, `[B, 1, h, w]`, in scale indices (gain_map.py).
         """
         batch, m, height, width = v.shape
         factor = 1.0 if offsets is None else STEP**offsets
@@ -290,7 +308,7 @@ class VAE(nn.Module):
             mean = self.predict_mean(features, mean_context) * gain * mask
             index = index + self.scale_network(prepared, scale_context, t) * mask
             d = v * mask - mean
-            r = quantise(d) * mask
+            r = quantise(d, index) * mask
             difference = difference + d
             v_hat = v_hat + mean + r
             residuals = residuals + r
@@ -298,6 +316,10 @@ class VAE(nn.Module):
         if offsets is not None:
             index = index + offsets
         return v_hat, difference, residuals, index.clamp(0, SCALE_COUNT - 1)
+
+
+def _round(d: Tensor, index: Tensor) -> Tensor:
+    return straight_through_round(d)
 
 
 def cost_per_pixel(config: NetworkConfig) -> float:
@@ -308,20 +330,3 @@ def cost_per_pixel(config: NetworkConfig) -> float:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         VAE(config)(torch.zeros(1, 3, 128, 128), torch.zeros(1))
     return counter.get_total_flops() / 2 / 128**2
-
-
-def scale_of_index(index: Tensor) -> Tensor:
-    """Logarithm of the logistic scale that a (real) scale index stands for."""
-    low, high = map(math.log, SCALE_RANGE)
-    return low + (high - low) / (SCALE_COUNT - 1) * index
-
-
-def logistic_bits(x: Tensor, log_scale: Tensor) -> Tensor:
-    """Bits of the unit interval around `x` under a zero-mean logistic distribution.
-
-    log(sigmoid(a) - sigmoid(b)) = log sigmoid(a) + log sigmoid(-b) + log(1 - exp(b - a)) stays
-    exact in both tails.
-    """
-    inverse = torch.exp(-log_scale)
-    inside = F.softplus(-(x + 0.5) * inverse) + F.softplus((x - 0.5) * inverse)
-    return (inside - torch.log(-torch.expm1(-inverse))) * 1.4426950408889634

@@ -22,7 +22,8 @@ from vaecodec.container import LEVEL_UNIT
 from vaecodec.effort import SliceToRefine
 from vaecodec.export import network_from_weights
 from vaecodec.gain_map import STEP
-from vaecodec.network import VAE, logistic_bits, quality_lambda, scale_of_index
+from vaecodec.network import VAE, quality_lambda
+from vaecodec.rates import logistic_bits, scale_of_index
 from vaecodec.tiling import STRIDE_Y
 from vaecodec.torch_transforms import to_array, to_planes
 from vaecodec.weights import Weights
@@ -126,7 +127,7 @@ class _Task:
     def relaxed_cost(self, sharpness: float) -> Tensor:
         """Expected cost where each residual may be either neighbour of its real value."""
 
-        def expected(d: Tensor) -> Tensor:
+        def expected(d: Tensor, index: Tensor) -> Tensor:
             below = d.detach().floor()
             fraction = (d - below).clamp(EDGE, 1 - EDGE)
             return below + torch.sigmoid(sharpness * torch.logit(fraction))
@@ -151,7 +152,7 @@ class _Task:
         z_hat = z.round()
         with self._autocast():
             v_hat, _, r, index = self.network.walk_steps(
-                v, z_hat, self.t, torch.round, offsets=self.offsets
+                v, z_hat, self.t, lambda d, index: d.round(), offsets=self.offsets
             )
             distortion = self._squared_error(v_hat)
         bits = logistic_bits(r, scale_of_index(index)).sum() + self._bits_of_z(z_hat)

@@ -24,6 +24,7 @@ class Recipe:
     late_share: float = 0.7  # of the training, at its end, with larger crops
     late_batch: int = 6
     late_crop: int = 256
+    settle: float = 0.0  # share, at the end, with the encoder fixed and y rounded by cost
     evenness: float = 0.0  # above 0, crops that cost little count less (losses.py)
     fast: float = 10.0  # learning rate of gains and scales, as a multiple
     clip: float = 2.0  # of the gradient's norm

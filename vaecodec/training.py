@@ -69,7 +69,7 @@ class Trainer:
                 state["elapsed_seconds"],
                 state["best"],
             )
-        self._stopped = False
+        self.settled = self._stopped = False
 
     def run(self, report: Report, warn: Callable[[str], None]) -> bool:
         """Train to the end (True) or until asked to stop by SIGINT or SIGTERM (False), then
@@ -78,9 +78,7 @@ class Trainer:
         A checkpoint that cannot be written on the way is told to `warn`; the last one raises
         VaecodecError.
         """
-        model = (
-            nn.parallel.DistributedDataParallel(self.network) if self.world > 1 else self.network
-        )
+        model = self._parallel()
         handlers = {s: signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)}
         checkpoint_due = time.monotonic() + 60 * self.options.checkpoint_minutes
         started, cost, speed = time.monotonic() - self.elapsed, math.nan, math.nan
@@ -91,6 +89,11 @@ class Trainer:
                 share, stop, due = self._agree(self._share(), self._stopped, now >= checkpoint_due)
                 if share >= 1 or stop:
                     break
+                if not self.settled and share >= 1 - self.recipe.settle:
+                    self.settled = True
+                    for parameter in self.network.encoder_parameters():
+                        parameter.requires_grad_(False)
+                    model = self._parallel()  # which knows the parameters to average by now
                 value, seen = self._train_step(model, share)
                 cost = _smoothed(cost, value)
                 speed = _smoothed(speed, seen / max(time.monotonic() - now, 1e-9))
@@ -130,11 +133,16 @@ class Trainer:
         crops = self._crops_of("test")
         result = {"validation": self.best, "steps": self.step}
         if crops:
-            result["test"] = _validate(network, crops, torch.device("cpu"), self.options.metric)
+            result["test"] = self._validate(network, crops, torch.device("cpu"))
         write_json(self.options.run / "result.json", result)
         return result
 
     # --- parts -----------------------------------------------------------------------------------
+
+    def _parallel(self) -> nn.Module:
+        if self.world == 1:
+            return self.network
+        return nn.parallel.DistributedDataParallel(self.network)
 
     def _train_step(self, model: nn.Module, share: float) -> tuple[float, int]:
         r = self.recipe
@@ -156,7 +164,7 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["scale"]
         with _autocast(self.device):
-            output = model(noisy, t)
+            output = model(noisy, t, settled=self.settled)
         costs = rate_distortion(output, x, t, self.options.metric, r.evenness)
         cost = costs["cost"].mean()
         self.optimiser.zero_grad(set_to_none=True)
@@ -175,7 +183,7 @@ class Trainer:
     def _checkpoint(self) -> bool:
         """Validate, save the latest state and, if it is the best so far, that too. Returns whether
         it is."""
-        figure = _validate(self.ema, self.validation, self.device, self.options.metric)
+        figure = self._validate(self.ema, self.validation, self.device)
         self.figure = figure
         best = figure < self.best
         self.best = min(self.best, figure)
@@ -191,6 +199,19 @@ class Trainer:
                 save_checkpoint(file, self.network, self.ema, self.optimiser, state)
             self._record(figure)
         return best
+
+    @torch.no_grad()
+    def _validate(self, network: VAE, crops: list[Tensor], device: torch.device) -> float:
+        """Mean log J over crops and levels, with real rounding; once settled, that by cost."""
+        costs = []
+        for crop in crops:
+            x = crop.to(device).permute(2, 0, 1)[None].float() / 255
+            for level in VALIDATION_LEVELS:
+                t = torch.full((1,), level, device=device)
+                with _autocast(device):
+                    output = network(x, t, noise=False, settled=self.settled)
+                costs.append(rate_distortion(output, x, t, self.options.metric)["cost"].item())
+        return float(np.mean(costs))
 
     def _record(self, figure: float) -> None:
         records = self.options.run / "validation.csv"
@@ -273,20 +294,6 @@ class Trainer:
             if self.options.start
             else "KLT",
         }
-
-
-@torch.no_grad()
-def _validate(network: VAE, crops: list[Tensor], device: torch.device, metric: str) -> float:
-    """Mean log J over crops and levels, with real rounding."""
-    costs = []
-    for crop in crops:
-        x = crop.to(device).permute(2, 0, 1)[None].float() / 255
-        for level in VALIDATION_LEVELS:
-            t = torch.full((1,), level, device=device)
-            with _autocast(device):
-                output = network(x, t, noise=False)
-            costs.append(rate_distortion(output, x, t, metric)["cost"].item())
-    return float(np.mean(costs))
 
 
 def _smoothed(before: float, value: float) -> float:
