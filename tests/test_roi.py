@@ -125,8 +125,8 @@ def test_maps_survive_packing_and_follow_the_mask():
 
 
 def test_the_step_is_the_ratio_of_neighbouring_scales():
+    from vaecodec.dimensions import SCALE_RANGE
     from vaecodec.exact import SCALE_COUNT
-    from vaecodec.network import SCALE_RANGE
 
     low, high = SCALE_RANGE
     assert STEP == pytest.approx((high / low) ** (1 / (SCALE_COUNT - 1)))

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 # Steps of gradient descent (refine.py) at each effort. Without any, residuals are rounded by rate
-# and distortion (rounding.py) from effort 1 on.
-ITERATIONS = (0, 0, 4, 8, 15, 30, 60, 100, 160, 250)
+# and distortion (rounding.py) from effort 1 on, which is worth more than the first four steps.
+ITERATIONS = (0, 0, 8, 15, 22, 30, 60, 100, 160, 250)
 EFFORT_MAX = len(ITERATIONS) - 1
 DEFAULT_EFFORT = 1
 
