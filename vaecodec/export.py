@@ -15,12 +15,11 @@ import torch
 
 from vaecodec.container import LEVEL_MAX, LEVEL_UNIT, SLICE
 from vaecodec.dimensions import ANCHORS, SCALE_RANGE
-from vaecodec.errors import ModelError
 from vaecodec.exact import SCALE_COUNT, float_parameters, integer_parameters
 from vaecodec.latents import Symbols, quantise_slice
 from vaecodec.model import Model
 from vaecodec.network import VAE, NetworkConfig, magnitude_code
-from vaecodec.parameters import check_parameters
+from vaecodec.parameters import check_parameters, misfit
 from vaecodec.tables import MAX_RADIUS, logistic_frequencies, table_from_frequencies
 from vaecodec.tiling import STRIDE_Y
 from vaecodec.torch_transforms import TorchTransforms
@@ -72,7 +71,7 @@ def network_from_weights(weights: Weights) -> VAE:
     try:
         network.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
     except (RuntimeError, ValueError) as error:
-        raise _misfit(str(error).splitlines()[0]) from None
+        raise misfit(str(error).splitlines()[0]) from None
     return network
 
 
@@ -82,11 +81,7 @@ def checked_config(weights: Weights) -> NetworkConfig:
     try:
         return NetworkConfig(**weights.config)
     except TypeError as error:
-        raise _misfit(str(error)) from None
-
-
-def _misfit(reason: str) -> ModelError:
-    return ModelError(f"the model's weights do not fit its configuration ({reason})")
+        raise misfit(str(error)) from None
 
 
 def _with_prior_tables(network: VAE, card: dict[str, Any]) -> Weights:

@@ -262,12 +262,9 @@ class VAE(nn.Module):
         z_rated = z + torch.rand_like(z) - 0.5 if noise else z_hat
         bits_z = logistic_bits(z_rated, self.z_log_scale(t))
         noisy = d + torch.rand_like(d) - 0.5 if noise else r
-        if settled:
-            bits_y = logistic_bits(r.detach(), scale_of_index(index))
-            flat = logistic_bits(noisy, scale_of_index(index.detach()))
-            bits_y = bits_y + flat - flat.detach()
-        else:
-            bits_y = logistic_bits(noisy, scale_of_index(index))
+        bits_y = logistic_bits(noisy, scale_of_index(index.detach() if settled else index))
+        if settled:  # the means' gradient stays; value and scales' gradient are the integers'
+            bits_y = bits_y - bits_y.detach() + logistic_bits(r.detach(), scale_of_index(index))
         return {
             "x_hat": self.synthesise(v_hat / gain, t),
             "bits_y": bits_y.sum((1, 2, 3)),

@@ -25,10 +25,11 @@ def check_parameters(weights: Weights) -> None:
     stored |= {f"scale.{n}": scale[n].shape for n in ("z_conv", "out") if n in scale}
     wrong = sorted(n for n in {*expected, *stored} if expected.get(n) != stored.get(n))
     if wrong:
-        raise ModelError(
-            f"the model's weights do not fit its configuration ({len(wrong)} tensors,"
-            f" {wrong[0]} among them)"
-        )
+        raise misfit(f"{len(wrong)} tensors, {wrong[0]} among them")
+
+
+def misfit(reason: str) -> ModelError:
+    return ModelError(f"the model's weights do not fit its configuration ({reason})")
 
 
 def parameter_shapes(config: dict[str, int], most: int) -> dict[str, tuple[int, ...]]:

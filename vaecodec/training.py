@@ -87,13 +87,13 @@ class Trainer:
                 now = time.monotonic()
                 self.elapsed = now - started
                 share, stop, due = self._agree(self._share(), self._stopped, now >= checkpoint_due)
-                if share >= 1 or stop:
-                    break
-                if not self.settled and share >= 1 - self.recipe.settle:
+                if not self.settled and 0 < self.recipe.settle >= 1 - share:
                     self.settled = True
                     for parameter in self.network.encoder_parameters():
                         parameter.requires_grad_(False)
                     model = self._parallel()  # which knows the parameters to average by now
+                if share >= 1 or stop:
+                    break
                 value, seen = self._train_step(model, share)
                 cost = _smoothed(cost, value)
                 speed = _smoothed(speed, seen / max(time.monotonic() - now, 1e-9))
