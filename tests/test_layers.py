@@ -127,7 +127,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
         },
         {"click"},
     ),
-    "quality": ({"container", "errors"}, set()),
+    "quality": ({"container", "effort", "errors"}, set()),
     "cli_options": ({"model", "container", "errors", "files"}, {"click"}),
     "batch": ({"errors"}, set()),
     "cli_batch": ({"batch", "cli_options", "cli_report", "errors", "model"}, {"click"}),
@@ -367,6 +367,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
     ),
     "export": (
         {
+            "blocks",
             "tiling",
             "dimensions",
             "container",

@@ -20,7 +20,7 @@ from vaecodec import rates, rounding
 from vaecodec.cli import main
 from vaecodec.dataset import CropSampler, scan_folder, split_of
 from vaecodec.exact import SCALE_COUNT
-from vaecodec.export import network_from_weights
+from vaecodec.export import export_model, network_from_weights
 from vaecodec.losses import ms_ssim, rate_distortion
 from vaecodec.metrics import psnr_db
 from vaecodec.network import PRESETS, VAE
@@ -265,6 +265,31 @@ def test_once_settled_residuals_are_rounded_as_the_default_effort_rounds_them():
     trained = rates.round_by_cost(torch.from_numpy(d), torch.from_numpy(indices)).numpy()
     assert (trained != encoded).mean() < 0.002  # ties
     assert (trained != np.rint(d)).mean() > 0.01
+
+
+def test_training_computes_with_the_weights_that_a_file_will_hold(tmp_path: Path):
+    torch.manual_seed(1)
+    network = VAE(PRESETS["tiny"])
+    for block in [*network.a1, *network.a2, *network.s2, *network.s1]:
+        torch.nn.init.normal_(block.leave.weight, std=0.1)
+    torch.nn.init.normal_(network.ctx_out.weight)
+    export_model(network, [make_photo(64, 64)], {}, tmp_path / "m.safetensors")
+    held = network_from_weights(load_weights(tmp_path / "m.safetensors")).eval()
+    x, t, z = torch.rand(1, 3, 64, 64), torch.tensor([2.5]), torch.randn(1, 8, 2, 2).round()
+    y = 10 * torch.randn(1, 96, 8, 8)
+
+    def outputs(network: VAE) -> list[torch.Tensor]:
+        with torch.no_grad():
+            mean = network.predict_mean(network.hyper_synthesise(z, t), None)
+            return [network.analyse(x, t), network.synthesise(y, t), mean]
+
+    def distances() -> list[float]:
+        pairs = zip(outputs(network), outputs(held), strict=True)
+        return [((a - b).norm() / b.norm()).item() for a, b in pairs]
+
+    in_training, as_numbers = distances(), (network.eval(), distances())[1]
+    assert max(in_training) < 1e-3  # 16 bits of what is not held in 8
+    assert all(b > 3 * a for a, b in zip(in_training, as_numbers, strict=True))
 
 
 def test_two_processes_train_as_one(folder: Path, tmp_path: Path):

@@ -1,4 +1,4 @@
-"""Layers of the network: level tables, residual blocks and integer-valued convolutions."""
+"""Layers of the network: level tables, residual blocks, and convolutions of few bits."""
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +25,28 @@ class LevelTable(nn.Module):
         return torch.lerp(self.values[low], self.values[low + 1], part)[:, :, None, None]
 
 
+class EightBitConv(nn.Conv2d):
+    """A convolution whose weights a model file holds in 8 bits, with a step per output channel.
+
+    For residual branches and the entropy model, which only correct what passes by them. In training
+    mode it computes with the weights that the file would hold, and the gradient passes as if they
+    were the real ones; in evaluation mode it takes them as they are, from a file.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight
+        if self.training:
+            integers, step = self.stored_weight()
+            weight = weight + (integers * step - weight).detach()
+        return self._conv_forward(x, weight, self.bias)
+
+    @torch.no_grad()
+    def stored_weight(self) -> tuple[Tensor, Tensor]:
+        """Integers -127..127 of the weight's shape, and the step `[out, 1, 1, 1]` they count."""
+        step = self.weight.abs().amax((1, 2, 3), keepdim=True) / 127
+        return (self.weight / step.clamp(min=1e-12)).round(), step
+
+
 class ResidualBlock(nn.Module):
     """`x + conv(act(conv(x) + bias(t)))` with two dense 3x3 convolutions, near zero at the start.
 
@@ -33,9 +55,9 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int, hidden: int, anchors: int):
         super().__init__()
-        self.enter = nn.Conv2d(channels, hidden, 3, padding=1, bias=False)
+        self.enter = EightBitConv(channels, hidden, 3, padding=1, bias=False)
         self.bias = LevelTable(anchors, hidden)
-        self.leave = nn.Conv2d(hidden, channels, 3, padding=1)
+        self.leave = EightBitConv(hidden, channels, 3, padding=1)
         nn.init.kaiming_normal_(self.enter.weight, a=LEAK)
         nn.init.normal_(self.leave.weight, std=1e-3)
         nn.init.zeros_(self.leave.bias)

@@ -1,4 +1,5 @@
-"""A trained network to a weight file: 16-bit weights, the integer scale network, measured tables.
+"""A trained network to a weight file: 8- and 16-bit weights, the integer scale network, measured
+tables.
 
 The tables hold the frequencies that the finished model really produces on sample pictures, encoded
 as by the default effort, mixed with a logistic prior where samples are few; this costs nothing at
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from vaecodec.blocks import EightBitConv
 from vaecodec.container import LEVEL_MAX, LEVEL_UNIT, SLICE
 from vaecodec.dimensions import ANCHORS, SCALE_RANGE
 from vaecodec.exact import SCALE_COUNT, float_parameters, integer_parameters
@@ -28,7 +30,6 @@ from vaecodec.weights import STEP_SUFFIX, Weights, save_weights
 PRIOR_SAMPLES = 200.0  # weight of the logistic prior in a table, in samples
 Z_RADIUS = 63
 _SCALE_PREFIX = "scale_network."
-_DIRECT = ("down.", "up.", "a_out.", "s_in.")
 WIDE_TAIL = (0.02, 3.0)  # share and width of the prior's second, wider part
 
 
@@ -85,21 +86,22 @@ def checked_config(weights: Weights) -> NetworkConfig:
 
 
 def _with_prior_tables(network: VAE, card: dict[str, Any]) -> Weights:
-    state = {
-        name: tensor.detach().float().cpu().numpy() for name, tensor in network.state_dict().items()
-    }
-    scale = {
-        name.removeprefix(_SCALE_PREFIX): array
-        for name, array in state.items()
-        if name.startswith(_SCALE_PREFIX)
-    }
     fixed = {name for name, _ in network.named_buffers()}
     net: dict[str, np.ndarray] = {}
-    for name, array in state.items():
-        if name in fixed:
+    scale: dict[str, np.ndarray] = {}
+    for name, tensor in network.state_dict().items():
+        array = tensor.float().cpu().numpy()
+        layer = network.get_submodule(name.rpartition(".")[0])
+        if name.startswith(_SCALE_PREFIX):
+            scale[name.removeprefix(_SCALE_PREFIX)] = array
+        elif name in fixed:
             net[name] = array
-        elif not name.startswith(_SCALE_PREFIX):
-            net |= stored_parameter(name, array)
+        elif isinstance(layer, EightBitConv) and name.endswith(".weight"):
+            integers, step = layer.stored_weight()
+            net[name] = integers.cpu().numpy().astype(np.int8)
+            net[f"{name}{STEP_SUFFIX}"] = step.flatten().cpu().numpy()
+        else:
+            net[name] = array.astype(np.float16)
     codes = magnitude_code(torch.arange(256.0)) * 16
     return Weights(
         config=network.config.to_dict(),
@@ -110,20 +112,6 @@ def _with_prior_tables(network: VAE, card: dict[str, Any]) -> Weights:
         z_tables=[_z_table(np.zeros(2 * Z_RADIUS + 2))] * (ANCHORS * network.config.cz),
         model_id=bytes(8),
     )
-
-
-def stored_parameter(name: str, array: np.ndarray) -> dict[str, np.ndarray]:
-    """A parameter as it is stored: 16-bit, or 8-bit with a step per output channel.
-
-    Everything that the picture passes through directly (the strided and the 1x1 transforms) stays
-    at 16 bits. The residual branches and the entropy model only correct it, so that 8 bits are
-    enough.
-    """
-    if array.ndim < 4 or name.startswith(_DIRECT):
-        return {name: array.astype(np.float16)}
-    step = np.abs(array).max(axis=(1, 2, 3)) / 127
-    integers = np.rint(array / np.maximum(step, 1e-12)[:, None, None, None])
-    return {name: integers.astype(np.int8), f"{name}{STEP_SUFFIX}": step.astype(np.float32)}
 
 
 def _sample_symbols(model: Model, pictures: Iterable[np.ndarray]) -> Iterable[tuple[Symbols, int]]:

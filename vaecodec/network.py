@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from vaecodec.blocks import (
     LEAK,
+    EightBitConv,
     IntegerConv,
     LevelTable,
     ResidualBlock,
@@ -159,17 +160,17 @@ class VAE(nn.Module):
         low, high = map(math.log, GAIN_RANGE)
         self.log_gain.values.data += torch.linspace(low, high, ANCHORS)[:, None]
 
-        self.ha_in = nn.Conv2d(c.m, c.hyper, 3, stride=2, padding=1)
+        self.ha_in = EightBitConv(c.m, c.hyper, 3, stride=2, padding=1)
         self.ha_bias = LevelTable(ANCHORS, c.hyper)
-        self.ha_out = nn.Conv2d(c.hyper, c.cz, 5, stride=2, padding=2)
-        self.hs_in = nn.Conv2d(c.cz, c.hyper, 3, padding=1)
+        self.ha_out = EightBitConv(c.hyper, c.cz, 5, stride=2, padding=2)
+        self.hs_in = EightBitConv(c.cz, c.hyper, 3, padding=1)
         self.hs_bias = LevelTable(ANCHORS, c.hyper)
-        self.hs_mid = nn.Conv2d(c.hyper, 4 * c.hyper, 1)
-        self.hs_out = nn.Conv2d(c.hyper, 4 * c.context, 1)
-        self.ctx_in = nn.Conv2d(c.m + STEPS, c.context, 3, padding=1, bias=False)
+        self.hs_mid = EightBitConv(c.hyper, 4 * c.hyper, 1)
+        self.hs_out = EightBitConv(c.hyper, 4 * c.context, 1)
+        self.ctx_in = EightBitConv(c.m + STEPS, c.context, 3, padding=1, bias=False)
         self.ctx_bias = LevelTable(ANCHORS, c.context)
-        self.ctx_mid = nn.Conv2d(c.context, c.context, 1)
-        self.ctx_out = nn.Conv2d(c.context, c.m, 1)
+        self.ctx_mid = EightBitConv(c.context, c.context, 1)
+        self.ctx_out = EightBitConv(c.context, c.m, 1)
         nn.init.normal_(self.ctx_out.weight, std=1e-3)
         nn.init.zeros_(self.ctx_out.bias)
         self.scale_network = ScaleNetwork(c)
