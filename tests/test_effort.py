@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,13 +11,17 @@ from click.testing import CliRunner
 from conftest import make_photo
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from vaecodec.cli import main
-from vaecodec.container import LEVEL_UNIT
+from vaecodec.container import LEVEL_MAX, LEVEL_UNIT
 from vaecodec.effort import EFFORT_MAX, ITERATIONS
 from vaecodec.errors import UsageError
+from vaecodec.metrics import psnr_db
+from vaecodec.model import load_model
 from vaecodec.picture import Picture
 from vaecodec.pipeline import EncodeOptions, decode_picture, encode_picture
+from vaecodec.quality import level_of_quality
 from vaecodec.rounding import round_by_cost, rounding_margins
 from vaecodec.tables import cost_bits, logistic_frequencies, table_from_frequencies
 from vaecodec.targets import encode_to_target
@@ -109,9 +114,35 @@ def test_rounding_by_cost_survives_what_is_no_number():
     assert symbols.shape == (3,)
 
 
+def test_a_quality_is_the_same_at_every_effort_and_the_files_are_smaller(tmp_path: Path):
+    """With the model that ships, which the efforts are tuned for."""
+    photo = Image.open(Path(__file__).parent / "photos" / "bay.jpg").crop((200, 100, 392, 292))
+    photo.save(tmp_path / "bay.png")
+    sizes, psnrs = [], []
+    for effort in (0, 1, 3):
+        out = tmp_path / f"{effort}.vae"
+        arguments = ["encode", str(tmp_path / "bay.png"), "-o", str(out), "--effort", str(effort)]
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == 0, result.output
+        decoded = decode_picture(out.read_bytes(), load_model(None, "cpu")).pixels
+        sizes.append(out.stat().st_size)
+        psnrs.append(psnr_db(np.asarray(photo), decoded))
+    assert sizes[2] < 0.99 * sizes[1] < 0.98 * sizes[0]
+    assert max(psnrs) - min(psnrs) < 0.25
+
+
+@given(st.integers(0, EFFORT_MAX), st.integers(0, 199))
+def test_every_quality_has_its_level_at_every_effort(effort: int, twice: int):
+    low, high = (level_of_quality(quality, effort) for quality in (twice / 2, (twice + 1) / 2))
+    assert 0 <= low < high <= LEVEL_MAX
+    assert low <= level_of_quality(twice / 2)
+
+
 def test_efforts_out_of_range_are_refused(tiny_model, photo_path):
     with pytest.raises(UsageError, match=f"effort 10 is not in 0..{EFFORT_MAX}"):
         encode(make_photo(16, 16), tiny_model, 10)
+    with pytest.raises(UsageError, match="effort -1 is not in"):
+        level_of_quality(60, -1)
     assert CliRunner().invoke(main, ["encode", str(photo_path), "--effort", "10"]).exit_code == 2
 
 

@@ -88,7 +88,7 @@ class Codec:
         else:
             picture = _as_picture(image)
         alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)
-        level, key = level_of_quality(quality), _as_bytes(passphrase)
+        level, key = level_of_quality(quality, effort), _as_bytes(passphrase)
         mask = None if roi is None else _as_picture(roi).pixels
         options = EncodeOptions(level, alpha_level, key, effort, timeout, roi=mask)
         targets = {k: v for k, v in (("size", target_size), ("psnr", target_psnr)) if v is not None}

@@ -141,7 +141,7 @@ def encode(
         from vaecodec.pipeline import EncodeOptions, encode_picture
 
         alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)
-        level = level_of_quality(quality)
+        level = level_of_quality(quality, effort)
         with report.timing("load"):
             loaded = loader.load()
         shown = single is not None and not (voice.quiet or voice.as_json)
