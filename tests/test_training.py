@@ -26,6 +26,7 @@ from vaecodec.metrics import psnr_db
 from vaecodec.network import PRESETS, VAE
 from vaecodec.rates import scale_of_index
 from vaecodec.tables import logistic_frequencies, table_from_frequencies
+from vaecodec.training import Trainer
 from vaecodec.weights import load_weights, save_weights
 
 FAST = [
@@ -254,6 +255,29 @@ def test_once_settled_the_encoder_stays_and_the_rest_learns(
     for part in ("up", "s1", "hs_mid", "ctx_out", "scale_network"):
         old, new = (getattr(network, part).parameters() for network in (before, after))
         assert max((a - b).abs().max() for a, b in zip(old, new, strict=True)) > 0.01, part
+
+
+def test_once_settled_figures_compare_only_with_settled_ones(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Rounding by cost is another measure: a settled model is not left for one of before."""
+    monkeypatch.setattr(Trainer, "_validate", lambda self, *_: 0.5 if self.settled else -1.0)
+    out, run = tmp_path / "s.safetensors", tmp_path / "s.run"
+    arguments = [folder, "-o", out, "--run", run, "--steps", 8, "--set", "settle=0.5", *FAST]
+    step = Trainer._train_step
+
+    def stopping(self, model, share):
+        if self.step in (1, 5):  # before it settles, and once it has
+            self._stopped = True
+        return step(self, model, share)
+
+    monkeypatch.setattr(Trainer, "_train_step", stopping)
+    assert train(*arguments).exit_code == 0 and not out.exists()
+    assert train("--resume", run).exit_code == 0 and not out.exists()
+    assert train("--resume", run).exit_code == 0 and out.exists()
+    figures = [float(row["log_j"]) for row in csv.DictReader((run / "validation.csv").open())]
+    assert figures == [-1.0, 0.5, 0.5, 0.5]
+    assert json.loads((run / "result.json").read_text())["validation"] == 0.5
 
 
 def test_once_settled_residuals_are_rounded_as_the_default_effort_rounds_them():

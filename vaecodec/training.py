@@ -34,7 +34,6 @@ VALIDATION_SIDE = 256
 TABLE_PICTURES = 40  # how many training pictures the probability tables are counted on
 FAST_PARAMETERS = ("log_gain", "log_inverse_gain", "log_z_gain", "z_log_scale", "offset")
 
-
 Report = Callable[[Progress], None]
 
 
@@ -48,10 +47,8 @@ class Trainer:
         if self.device.type == "cuda":
             self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         self.sources = _find_sources(options, write=self.rank == 0)
-        pool_bytes, step_bytes = (
-            self.recipe.pool_mebibytes << 20,
-            3 * self.recipe.batch * self.recipe.crop**2,
-        )
+        pool_bytes = self.recipe.pool_mebibytes << 20
+        step_bytes = 3 * self.recipe.batch * self.recipe.crop**2
         self.sampler = CropSampler(
             options.folder, self.sources["train"], options.seed, pool_bytes, step_bytes
         )
@@ -62,14 +59,13 @@ class Trainer:
         self.optimiser = torch.optim.Adam(self._parameter_groups(), betas=(0.9, 0.99), fused=True)
         self.step, self.elapsed, self.best = 0, 0.0, math.inf
         self.figure: float | None = None
+        self.settled = self._stopped = False
         if self._file("latest").exists():
             state = load_checkpoint(self._file("latest"), self.network, self.ema, self.optimiser)
-            self.step, self.elapsed, self.best = (
-                state["step"],
-                state["elapsed_seconds"],
-                state["best"],
-            )
-        self.settled = self._stopped = False
+            self.step, self.best = state["step"], state["best"]
+            self.elapsed = state["elapsed_seconds"]
+            if state.get("settled"):
+                self._settle()
 
     def run(self, report: Report, warn: Callable[[str], None]) -> bool:
         """Train to the end (True) or until asked to stop by SIGINT or SIGTERM (False), then
@@ -88,10 +84,9 @@ class Trainer:
                 self.elapsed = now - started
                 share, stop, due = self._agree(self._share(), self._stopped, now >= checkpoint_due)
                 if not self.settled and 0 < self.recipe.settle >= 1 - share:
-                    self.settled = True
-                    for parameter in self.network.encoder_parameters():
-                        parameter.requires_grad_(False)
+                    self._settle()
                     model = self._parallel()  # which knows the parameters to average by now
+                    self.best, due = math.inf, True  # figures until now are of another rounding
                 if share >= 1 or stop:
                     break
                 value, seen = self._train_step(model, share)
@@ -144,6 +139,12 @@ class Trainer:
             return self.network
         return nn.parallel.DistributedDataParallel(self.network)
 
+    def _settle(self) -> None:
+        """Leave the encoder as it is; residuals are rounded by cost from here on."""
+        self.settled = True
+        for parameter in self.network.encoder_parameters():
+            parameter.requires_grad_(False)
+
     def _train_step(self, model: nn.Module, share: float) -> tuple[float, int]:
         r = self.recipe
         late = share >= 1 - r.late_share
@@ -193,6 +194,7 @@ class Trainer:
                 "elapsed_seconds": self.elapsed,
                 "best": self.best,
                 "figure": figure,
+                "settled": self.settled,
             }
             for name in ["best", "latest"] if best else ["latest"]:
                 file = self._file(name)
