@@ -104,6 +104,7 @@ ALLOWED: dict[str, tuple[set[str], set[str]]] = {
             "container",
             "entropy",
             "errors",
+            "gain_map",
             "latents",
             "model",
             "pipeline",

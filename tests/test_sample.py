@@ -11,7 +11,14 @@ from PIL import Image
 
 from vaecodec import latents, sample
 from vaecodec.cli import main
-from vaecodec.container import Header, pack_chunks, pack_header, read_chunks, read_header
+from vaecodec.container import (
+    GAIN_MAP_TYPE,
+    Header,
+    pack_chunks,
+    pack_header,
+    read_chunks,
+    read_header,
+)
 from vaecodec.entropy import TableSet
 from vaecodec.model import Model
 from vaecodec.picture import Picture
@@ -67,6 +74,21 @@ def test_symbols_are_drawn_as_often_as_the_tables_say():
     shares = [(drawn == value).mean() for value in (-1, 0, 1)]
     assert shares == pytest.approx(np.array([0.1, 0.6, 0.25]) / 0.95, abs=0.005)
     assert set(drawn.tolist()) == {-1, 0, 1}
+
+
+def test_like_keeps_what_matters_in_the_picture(tiny_model: Model):
+    """Of a file with a gain map the map, in which z and the tables of y were chosen."""
+    mask = np.zeros((96, 160), np.uint8)
+    mask[:, 80:] = 255
+    options = EncodeOptions(700, roi=mask)
+    data = encode_picture(Picture(make_photo(96, 160)), tiny_model, options)
+    drawn = sample.redraw_file(io.BytesIO(data), tiny_model, 3)
+    verify_file(io.BytesIO(drawn), tiny_model)
+    maps = []
+    for file in map(io.BytesIO, (data, drawn)):
+        chunks = read_chunks(file, read_header(file))
+        maps.append([chunk.payload for _, chunk in chunks if chunk.type == GAIN_MAP_TYPE])
+    assert maps[0] == maps[1] and len(maps[0]) == 1
 
 
 def test_like_keeps_size_quality_and_z_of_each_slice(tiny_model: Model):

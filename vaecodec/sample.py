@@ -21,6 +21,7 @@ from vaecodec.container import (
 )
 from vaecodec.entropy import MAX_SYMBOL, Decoder, TableSet
 from vaecodec.errors import UsageError
+from vaecodec.gain_map import GainMap
 from vaecodec.latents import decode_steps, decode_z, encode_slice
 from vaecodec.model import Model
 from vaecodec.pipeline import check_model
@@ -52,7 +53,7 @@ def redraw_file(
     max_pixels: int = MAX_PIXELS,
     passphrase: bytes | None = None,
 ) -> bytes:
-    """A .vae file with another's size, quality and z, its y drawn anew.
+    """A .vae file with another's size, quality, gain map and z, its y drawn anew.
 
     Raises FormatError, PassphraseError, and ModelError where another model made `file`.
     """
@@ -62,13 +63,19 @@ def redraw_file(
     source = SliceSource(file, header, numbers, passphrase)
     chunks = [chunk for _, chunk in source.take(numbers)]
     source.finish()
-    return _draw(model, header, seed, chunks)
+    return _draw(model, header, seed, chunks, source.gain_map)
 
 
-def _draw(model: Model, header: Header, seed: int, likes: list[Chunk | None]) -> bytes:
+def _draw(
+    model: Model,
+    header: Header,
+    seed: int,
+    likes: list[Chunk | None],
+    gain_map: GainMap | None = None,
+) -> bytes:
     """The file of `header`; z of a slice is that of the slice in `likes`, drawn where that is
     None."""
-    slices = []
+    chunks = [] if gain_map is None else [gain_map.pack()]
     grid = SliceGrid(header.height, header.width, model.halo)
     for number, like in enumerate(likes):
         size = grid.size(number)
@@ -76,9 +83,11 @@ def _draw(model: Model, header: Header, seed: int, likes: list[Chunk | None]) ->
         z_source = dice if like is None else Decoder(unpack_slice(like)[1])
         z = decode_z(model, z_source.pop, size, header.level)
         z = np.clip(z, -MAX_SYMBOL, MAX_SYMBOL)  # a hostile file may hold more than is coded
-        symbols, _ = decode_steps(model, dice.pop, z, size, header.level)
-        slices.append(encode_slice(model, symbols, header.level))
-    return pack_header(header) + pack_chunks(slices)
+        rows, columns = (axis.inner for axis in grid[number])
+        offsets = gain_map and gain_map.offsets(rows, columns)
+        symbols, _ = decode_steps(model, dice.pop, z, size, header.level, offsets)
+        chunks.append(encode_slice(model, symbols, header.level))
+    return pack_header(header) + pack_chunks(chunks)
 
 
 class _Dice:
