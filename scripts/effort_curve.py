@@ -36,7 +36,7 @@ def curve(pixels: np.ndarray, model: Model, effort: int) -> list[tuple[float, fl
     """bpp and PSNR in dB at each quality."""
     points = []
     for quality in QUALITIES:
-        options = EncodeOptions(level_of_quality(quality), effort=effort)
+        options = EncodeOptions(level_of_quality(quality, effort), effort=effort)
         data = encode_picture(Picture(pixels), model, options)
         psnr = psnr_db(pixels, decode_picture(data, model).pixels)
         points.append((8 * len(data) / (pixels.size / 3), psnr))
@@ -45,7 +45,7 @@ def curve(pixels: np.ndarray, model: Model, effort: int) -> list[tuple[float, fl
 
 def seconds(pixels: np.ndarray, model: Model, effort: int) -> float:
     """Of one encoding; the best of several where it is short."""
-    options = EncodeOptions(level_of_quality(60), effort=effort)
+    options = EncodeOptions(level_of_quality(60, effort), effort=effort)
     times: list[float] = []
     while sum(times) < 3:
         started = time.perf_counter()
