@@ -94,7 +94,7 @@ def _with_prior_tables(network: VAE, card: dict[str, Any]) -> Weights:
         layer = network.get_submodule(name.rpartition(".")[0])
         if name.startswith(_SCALE_PREFIX):
             scale[name.removeprefix(_SCALE_PREFIX)] = array
-        elif name in fixed:
+        elif name in fixed or array.ndim < 4:  # gains and biases: small, and not to be rounded
             net[name] = array
         elif isinstance(layer, EightBitConv) and name.endswith(".weight"):
             integers, step = layer.stored_weight()
