@@ -86,7 +86,6 @@ def checked_config(weights: Weights) -> NetworkConfig:
 
 
 def _with_prior_tables(network: VAE, card: dict[str, Any]) -> Weights:
-    fixed = {name for name, _ in network.named_buffers()}
     net: dict[str, np.ndarray] = {}
     scale: dict[str, np.ndarray] = {}
     for name, tensor in network.state_dict().items():
@@ -94,9 +93,9 @@ def _with_prior_tables(network: VAE, card: dict[str, Any]) -> Weights:
         layer = network.get_submodule(name.rpartition(".")[0])
         if name.startswith(_SCALE_PREFIX):
             scale[name.removeprefix(_SCALE_PREFIX)] = array
-        elif name in fixed or array.ndim < 4:  # gains and biases: small, and not to be rounded
+        elif array.ndim < 4:  # front end, gains and biases: small, and not to be rounded
             net[name] = array
-        elif isinstance(layer, EightBitConv) and name.endswith(".weight"):
+        elif isinstance(layer, EightBitConv):
             integers, step = layer.stored_weight()
             net[name] = integers.cpu().numpy().astype(np.int8)
             net[f"{name}{STEP_SUFFIX}"] = step.flatten().cpu().numpy()

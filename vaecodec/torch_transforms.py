@@ -6,9 +6,9 @@ from torch import Tensor
 
 from vaecodec.container import LEVEL_UNIT
 from vaecodec.cores import CurrentThread
-from vaecodec.errors import ModelError, UsageError
+from vaecodec.errors import UsageError
 from vaecodec.network import VAE, NetworkConfig
-from vaecodec.parameters import check_parameters
+from vaecodec.parameters import check_parameters, misfit
 from vaecodec.weights import Weights
 
 
@@ -45,10 +45,7 @@ class TorchTransforms:
             del network.scale_network
             network.load_state_dict(state, assign=True)
         except (KeyError, TypeError, RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise ModelError(
-                f"the model's weights do not fit its configuration ({reason})"
-            ) from None
+            raise misfit(str(error).splitlines()[0]) from None
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()
         self._thread = CurrentThread()
         torch.backends.cuda.matmul.allow_tf32 = False
