@@ -24,7 +24,7 @@ import click
 import numpy as np
 from PIL import Image
 
-from vaecodec.peers import PEERS
+from vaecodec.evaluation.reference_codecs import PEERS
 
 PHOTO = Path(__file__).parent.parent / "tests" / "photos" / "bay.jpg"
 WORKER = Path(__file__).parent / "compressai_worker.py"

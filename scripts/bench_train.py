@@ -20,9 +20,9 @@ from pathlib import Path
 import click
 from bench_codecs import WORKER, make_picture
 
-from vaecodec.network import PRESETS
-from vaecodec.train_options import Recipe, TrainOptions
-from vaecodec.training import Trainer
+from vaecodec.network.vae import PRESETS
+from vaecodec.training.options import Recipe, TrainOptions
+from vaecodec.training.trainer import Trainer
 
 MODEL = "bmshj2018-hyperprior"
 WARM_UP = 3  # steps

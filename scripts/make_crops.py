@@ -14,14 +14,14 @@ import click
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vaecodec.cli_decode import RegionType
-from vaecodec.compare import Shown, show_both, show_peer
-from vaecodec.container import MAX_PIXELS
-from vaecodec.files import write_whole
-from vaecodec.model import load_model
-from vaecodec.peers import PEERS
-from vaecodec.picture_reader import read_picture
-from vaecodec.tiling import Region
+from vaecodec.commands.decode import RegionType
+from vaecodec.evaluation.comparison import Shown, show_both, show_peer
+from vaecodec.format.container import MAX_PIXELS
+from vaecodec.atomic_files import write_whole
+from vaecodec.inference.model import load_model
+from vaecodec.evaluation.reference_codecs import PEERS
+from vaecodec.picture.reader import read_picture
+from vaecodec.codec.tiling import Region
 
 LABEL = 34  # pixels high
 ENLARGED = 2

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vaecodec import latents
-from vaecodec.export import export_model
-from vaecodec.initialise import start_as_klt
-from vaecodec.model import load_model
-from vaecodec.network import VAE, NetworkConfig
-from vaecodec.picture import Picture
-from vaecodec.pipeline import EncodeOptions, decode_picture, encode_picture
+from vaecodec.codec import slice_coder as latents
+from vaecodec.training.export import export_model
+from vaecodec.training.klt_start import start_as_klt
+from vaecodec.inference.model import load_model
+from vaecodec.network.vae import VAE, NetworkConfig
+from vaecodec.picture.picture import Picture
+from vaecodec.codec.decoder import EncodeOptions, decode_picture, encode_picture
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
 sys.path.insert(0, str(GOLDEN.parent))
@@ -68,7 +68,7 @@ def main() -> None:
 
 def decode_and_record(data: bytes, model, name: str) -> tuple[list[int], Picture]:
     """The checksums of the symbols of every slice decoded, and the picture."""
-    from vaecodec.pipeline import DecodeOptions
+    from vaecodec.codec.decoder import DecodeOptions
 
     seen, walk = [], latents._walk_steps
 

@@ -13,7 +13,7 @@ import vaecodec
 import vaecodec.pillow_plugin
 from vaecodec import api
 from vaecodec.errors import FormatError, PictureError, UsageError
-from vaecodec.metrics import psnr_db
+from vaecodec.metrics.distortion import psnr_db
 
 PHOTO = make_photo(60, 80, seed=1)
 

@@ -9,12 +9,12 @@ import pytest
 from click.testing import CliRunner
 from conftest import make_photo
 
-from vaecodec import model as model_module
-from vaecodec.cli import main
+from vaecodec.inference import model as model_module
+from vaecodec.__main__ import main
 from vaecodec.errors import ModelError, UsageError
-from vaecodec.model import choose_backend, load_model
-from vaecodec.picture import Picture
-from vaecodec.pipeline import DecodeOptions, EncodeOptions, decode_picture, encode_picture
+from vaecodec.inference.model import choose_backend, load_model
+from vaecodec.picture.picture import Picture
+from vaecodec.codec.decoder import DecodeOptions, EncodeOptions, decode_picture, encode_picture
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -90,7 +90,7 @@ sys.modules.update({"torch": None, "scipy": None})
 import numpy as np, vaecodec, vaecodec.pillow_plugin
 from PIL import Image
 from click.testing import CliRunner
-from vaecodec.cli import main
+from vaecodec.__main__ import main
 photo, model = sys.argv[1:]
 folder = photo.removesuffix("photo.png")
 for words in (
@@ -139,7 +139,7 @@ def test_without_onnx_runtime(
 @pytest.mark.parametrize("backend", ["onnx", "torch"])
 def test_sizes_that_no_tensor_backs_are_refused(tmp_path: Path, change: dict, backend: str):
     """A small file cannot ask for a network of terabytes."""
-    from vaecodec.weights import load_weights, save_weights
+    from vaecodec.network.weights import load_weights, save_weights
 
     w = load_weights(GOLDEN / "model.safetensors")
     hostile = tmp_path / "hostile.safetensors"
@@ -164,7 +164,7 @@ def test_export_writes_graphs_for_other_programs(tmp_path: Path, models):
         graph = onnx.load(path)
         onnx.checker.check_model(graph, full_check=True)
         metadata = {entry.key: entry.value for entry in graph.metadata_props}
-        assert metadata == {"vaecodec.model": models["onnx"].model_id.hex()}
+        assert metadata == {"vaecodec.inference.model": models["onnx"].model_id.hex()}
     y_hat = np.random.default_rng(0).standard_normal((3, 5, 32)).astype(np.float32)
     session = onnxruntime.InferenceSession(folder / "synthesis.onnx")
     (x,) = session.run(["x"], {"y_hat": y_hat, "t": np.array([2.5], np.float32)})

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 from conftest import make_photo
 from PIL import Image
 
-from vaecodec.batch import Job, plan, run
-from vaecodec.cli import main
+from vaecodec.cli.jobs import Job, plan, run
+from vaecodec.__main__ import main
 from vaecodec.errors import UsageError, VaecodecError
 
 

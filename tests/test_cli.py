@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 from conftest import make_photo
 from PIL import Image
 
-from vaecodec.cli import main
-from vaecodec.metrics import psnr_db
+from vaecodec.__main__ import main
+from vaecodec.metrics.distortion import psnr_db
 
 
 @pytest.fixture
@@ -255,7 +255,8 @@ def test_verify(run, photo_path: Path, tmp_path: Path):
 def test_salvage(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A flipped bit costs its slice: grey there, the rest as it was; without the flag nothing is
     written."""
-    from vaecodec import container, tiling
+    from vaecodec.format import container
+    from vaecodec.codec import tiling
 
     monkeypatch.setattr(tiling, "LATENT_SLICE", 8)
     monkeypatch.setattr(container, "SLICE", 128)
@@ -279,7 +280,7 @@ def test_file_of_another_model(run, photo_path: Path, tmp_path: Path, tiny_model
     run("encode", photo_path)
     other = tmp_path / "other.safetensors"
     other.write_bytes(tiny_model_path.read_bytes())
-    from vaecodec.weights import load_weights, save_weights
+    from vaecodec.network.weights import load_weights, save_weights
 
     w = load_weights(other)
     save_weights(

@@ -12,10 +12,10 @@ from click.testing import CliRunner, Result
 from conftest import make_photo
 from PIL import Image
 
-from vaecodec.cli import main
-from vaecodec.compare import central_region, show_peer
-from vaecodec.metrics import psnr_db
-from vaecodec.peers import PEERS
+from vaecodec.__main__ import main
+from vaecodec.evaluation.comparison import central_region, show_peer
+from vaecodec.metrics.distortion import psnr_db
+from vaecodec.evaluation.reference_codecs import PEERS
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_crop_of_grey_into_a_folder(run, tmp_path: Path):
 
 
 def test_of_a_large_photo_the_middle_is_compared(run, photo_path: Path, monkeypatch):
-    monkeypatch.setattr("vaecodec.compare.central_region", lambda w, h: central_region(w, h, 1000))
+    monkeypatch.setattr("vaecodec.evaluation.comparison.central_region", lambda w, h: central_region(w, h, 1000))
     result = run(photo_path, "--against", "jpeg")
     assert result.exit_code == 0
     assert "compared in its middle" in result.stderr

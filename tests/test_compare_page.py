@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vaecodec.compare import Shown
-from vaecodec.compare_page import render
+from vaecodec.evaluation.comparison import Shown
+from vaecodec.evaluation.comparison_page import render
 
 selenium = pytest.importorskip("selenium", reason="selenium is not installed")
 from selenium import webdriver  # noqa: E402

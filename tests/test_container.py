@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaecodec.container import (
+from vaecodec.format.container import (
     CHUNK_BYTES,
     HEADER_BYTES,
     LEVEL_MAX,

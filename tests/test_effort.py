@@ -13,18 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from vaecodec.cli import main
-from vaecodec.container import LEVEL_MAX, LEVEL_UNIT
-from vaecodec.effort import EFFORT_MAX, ITERATIONS
+from vaecodec.__main__ import main
+from vaecodec.format.container import LEVEL_MAX, LEVEL_UNIT
+from vaecodec.codec.effort import EFFORT_MAX, ITERATIONS
 from vaecodec.errors import UsageError
-from vaecodec.metrics import psnr_db
-from vaecodec.model import load_model
-from vaecodec.picture import Picture
-from vaecodec.pipeline import EncodeOptions, decode_picture, encode_picture
-from vaecodec.quality import level_of_quality
-from vaecodec.rounding import round_by_cost, rounding_margins
-from vaecodec.tables import cost_bits, logistic_frequencies, table_from_frequencies
-from vaecodec.targets import encode_to_target
+from vaecodec.metrics.distortion import psnr_db
+from vaecodec.inference.model import load_model
+from vaecodec.picture.picture import Picture
+from vaecodec.codec.decoder import EncodeOptions, decode_picture, encode_picture
+from vaecodec.codec.quality import level_of_quality
+from vaecodec.entropy.rdoq import round_by_cost, rounding_margins
+from vaecodec.entropy.tables import cost_bits, logistic_frequencies, table_from_frequencies
+from vaecodec.codec.targets import encode_to_target
 
 LEVEL = 512
 TABLES = [table_from_frequencies(*logistic_frequencies(s, 40)) for s in (0.1, 0.5, 1.0, 4.0)]
@@ -33,7 +33,7 @@ MARGINS = rounding_margins(TABLES)
 
 def cost_of(pixels: np.ndarray, data: bytes, model) -> float:
     """What training minimises: bits plus lambda times squared error, over all pixels."""
-    from vaecodec.network import LAMBDA_RANGE
+    from vaecodec.network.vae import LAMBDA_RANGE
 
     low, high = LAMBDA_RANGE
     weight = low * (high / low) ** (LEVEL / LEVEL_UNIT / 5)
@@ -95,7 +95,7 @@ def test_a_target_size_holds_after_refinement(tiny_model):
 
 @given(st.floats(-30, 30), st.integers(0, len(TABLES) - 1))
 def test_rounding_by_cost_takes_the_cheaper_of_two_neighbours(d: float, table: int):
-    from vaecodec.rounding import STEP_COST
+    from vaecodec.entropy.rdoq import STEP_COST
 
     (k,) = round_by_cost(np.array([d]), MARGINS, np.array([table]))
     nearest = np.sign(d) * np.rint(abs(d))
@@ -155,7 +155,7 @@ def test_the_command_takes_effort_and_timeout(photo_path, tiny_model_path):
 
 def test_without_torch_the_effort_that_needs_none_is_named(tiny_model, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.delitem(sys.modules, "vaecodec.refine", raising=False)
+    monkeypatch.delitem(sys.modules, "vaecodec.inference.refine", raising=False)
     with pytest.raises(UsageError, match="needs the package torch.*--effort 1"):
         encode(make_photo(16, 16), dataclasses.replace(tiny_model), 2)
     encode(make_photo(16, 16), tiny_model, 1)

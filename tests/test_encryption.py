@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from vaecodec.cli import main
-from vaecodec.container import (
+from vaecodec.__main__ import main
+from vaecodec.format.container import (
     HEADER_BYTES,
     Chunk,
     Header,
@@ -24,9 +24,9 @@ from vaecodec.container import (
     read_header,
 )
 from vaecodec.errors import PassphraseError, VaecodecError
-from vaecodec.model import Model
-from vaecodec.picture import Picture
-from vaecodec.pipeline import DecodeOptions, EncodeOptions, decode_picture, encode_picture
+from vaecodec.inference.model import Model
+from vaecodec.picture.picture import Picture
+from vaecodec.codec.decoder import DecodeOptions, EncodeOptions, decode_picture, encode_picture
 
 SECRET = b"correct horse"
 PHOTO = make_photo(60, 80, seed=1)

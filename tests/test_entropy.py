@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaecodec.entropy import MAX_SYMBOL, Decoder, Encoder, TableSet
+from vaecodec.entropy.coder import MAX_SYMBOL, Decoder, Encoder, TableSet
 from vaecodec.errors import FormatError
-from vaecodec.tables import (
+from vaecodec.entropy.tables import (
     PRECISION,
     check_table,
     cost_bits,

@@ -21,11 +21,11 @@ from conftest import make_photo
 from PIL import Image, ImageChops, ImageStat
 from pytorch_msssim import ms_ssim as independent_ms_ssim
 
-from vaecodec.bd_table import Measured, compare
-from vaecodec.cli import main
-from vaecodec.metrics import bd_rate_percent, ms_ssim, psnr_db
-from vaecodec.peers import PEERS
-from vaecodec.published_points import NAMES, is_of, read_published
+from vaecodec.evaluation.results import Measured, compare
+from vaecodec.__main__ import main
+from vaecodec.metrics.distortion import bd_rate_percent, ms_ssim, psnr_db
+from vaecodec.evaluation.reference_codecs import PEERS
+from vaecodec.evaluation.published import NAMES, is_of, read_published
 
 BAY = Path(__file__).parent / "photos" / "bay.jpg"
 

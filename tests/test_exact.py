@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from vaecodec.exact import SCALE_COUNT, ScaleNetwork, integer_parameters
-from vaecodec.network import PRESETS, magnitude_code
-from vaecodec.network import ScaleNetwork as TrainedScaleNetwork
-from vaecodec.schedule import STEPS, group_mask, pick_step
+from vaecodec.entropy.integer_scale_network import SCALE_COUNT, ScaleNetwork, integer_parameters
+from vaecodec.network.vae import PRESETS, magnitude_code
+from vaecodec.network.vae import ScaleNetwork as TrainedScaleNetwork
+from vaecodec.entropy.coding_order import STEPS, group_mask, pick_step
 
 CONFIG = PRESETS["tiny"]
 CODES = (magnitude_code(torch.arange(256.0)) * 16).numpy()

@@ -33,10 +33,10 @@ WORKER = """
 import hashlib, io, json, os, sys
 from pathlib import Path
 import numpy as np
-from vaecodec import latents
-from vaecodec.picture import Picture
-from vaecodec.model import load_model
-from vaecodec.pipeline import EncodeOptions, decode_picture, encode_picture
+from vaecodec.codec import slice_coder as latents
+from vaecodec.picture.picture import Picture
+from vaecodec.inference.model import load_model
+from vaecodec.codec.decoder import EncodeOptions, decode_picture, encode_picture
 
 backend = os.environ.get("TEST_BACKEND", "onnx")
 if backend == "torch":

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from vaecodec.errors import VaecodecError
-from vaecodec.metrics import psnr_db
-from vaecodec.peers import PEERS
+from vaecodec.metrics.distortion import psnr_db
+from vaecodec.evaluation.reference_codecs import PEERS
 
 BAY = Path(__file__).parent / "photos" / "bay.jpg"
 MAGIC = {

@@ -11,12 +11,12 @@ from click.testing import CliRunner
 from conftest import make_photo
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
-from vaecodec.cli import main
+from vaecodec.__main__ import main
 from vaecodec.errors import PictureError, UsageError
-from vaecodec.metrics import psnr_db
-from vaecodec.picture import Picture
-from vaecodec.picture_reader import picture_from_file, read_picture
-from vaecodec.picture_writer import write_picture
+from vaecodec.metrics.distortion import psnr_db
+from vaecodec.picture.picture import Picture
+from vaecodec.picture.reader import picture_from_file, read_picture
+from vaecodec.picture.writer import write_picture
 
 LIMIT = 10**6
 PHOTO = make_photo(60, 80, seed=2)

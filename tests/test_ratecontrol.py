@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vaecodec.errors import VaecodecError
-from vaecodec.ratecontrol import Trial, Wish, require, search
+from vaecodec.codec.rate_control import Trial, Wish, require, search
 
 LEVEL_MAX = 1280
 curves = st.tuples(st.floats(1.2, 4.5), st.floats(-0.5, 0.5), st.floats(100, 1e6))

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from conftest import make_photo
 from PIL import Image
 
-from vaecodec.cli import main
+from vaecodec.__main__ import main
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ from click.testing import CliRunner, Result
 from conftest import make_photo
 from PIL import Image
 
-from vaecodec import latents, sample
-from vaecodec.cli import main
-from vaecodec.container import (
+from vaecodec.codec import slice_coder as latents
+from vaecodec.codec import sampling as sample
+from vaecodec.__main__ import main
+from vaecodec.format.container import (
     GAIN_MAP_TYPE,
     Header,
     pack_chunks,
@@ -19,10 +20,10 @@ from vaecodec.container import (
     read_chunks,
     read_header,
 )
-from vaecodec.entropy import TableSet
-from vaecodec.model import Model
-from vaecodec.picture import Picture
-from vaecodec.pipeline import EncodeOptions, decode_picture, encode_picture, verify_file
+from vaecodec.entropy.coder import TableSet
+from vaecodec.inference.model import Model
+from vaecodec.picture.picture import Picture
+from vaecodec.codec.decoder import EncodeOptions, decode_picture, encode_picture, verify_file
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def test_like_keeps_size_quality_and_z_of_each_slice(tiny_model: Model):
 def test_like_of_a_hostile_file_ends_well(tiny_model: Model, monkeypatch: pytest.MonkeyPatch):
     """Values of z that no table holds, far beyond what the coder takes."""
     z = np.full((1, 1, tiny_model.weights.config["cz"]), 1 << 22)
-    monkeypatch.setattr("vaecodec.entropy.MAX_SYMBOL", 1 << 23)
+    monkeypatch.setattr("vaecodec.entropy.coder.MAX_SYMBOL", 1 << 23)
     symbols = latents.Symbols(z + 100, [])
     header = Header(16, 16, "RGB", 0, tiny_model.model_id)
     data = pack_header(header) + pack_chunks([latents.encode_slice(tiny_model, symbols, 0)])

@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner
 
-from vaecodec.cli import main
-from vaecodec.cli_help import topics
-from vaecodec.container import MAGIC
+from vaecodec.__main__ import main
+from vaecodec.commands.help import topics
+from vaecodec.format.container import MAGIC
 
 ROOT = Path(__file__).parent.parent
 COMMAND = [sys.executable, "-m", "vaecodec"]

@@ -9,9 +9,9 @@ from conftest import make_photo
 
 import vaecodec
 from vaecodec.errors import PictureError
-from vaecodec.picture import Picture
-from vaecodec.tensors import picture_of_tensor
-from vaecodec.torch_transforms import TorchTransforms
+from vaecodec.picture.picture import Picture
+from vaecodec.codec.tensors import picture_of_tensor
+from vaecodec.inference.torch_backend import TorchTransforms
 
 PHOTO = make_photo(60, 84, seed=4)
 GREY = PHOTO[:, :, 1]

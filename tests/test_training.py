@@ -16,18 +16,19 @@ from conftest import make_photo
 from PIL import Image
 from safetensors import safe_open
 
-from vaecodec import rates, rounding
-from vaecodec.cli import main
-from vaecodec.dataset import CropSampler, scan_folder, split_of
-from vaecodec.exact import SCALE_COUNT
-from vaecodec.export import export_model, network_from_weights
-from vaecodec.losses import ms_ssim, rate_distortion
-from vaecodec.metrics import psnr_db
-from vaecodec.network import PRESETS, VAE
-from vaecodec.rates import scale_of_index
-from vaecodec.tables import logistic_frequencies, table_from_frequencies
-from vaecodec.training import Trainer
-from vaecodec.weights import load_weights, save_weights
+from vaecodec.network import rate_distortion as rates
+from vaecodec.entropy import rdoq as rounding
+from vaecodec.__main__ import main
+from vaecodec.training.dataset import CropSampler, scan_folder, split_of
+from vaecodec.entropy.integer_scale_network import SCALE_COUNT
+from vaecodec.training.export import export_model, network_from_weights
+from vaecodec.training.losses import ms_ssim, rate_distortion
+from vaecodec.metrics.distortion import psnr_db
+from vaecodec.network.vae import PRESETS, VAE
+from vaecodec.network.rate_distortion import scale_of_index
+from vaecodec.entropy.tables import logistic_frequencies, table_from_frequencies
+from vaecodec.training.trainer import Trainer
+from vaecodec.network.weights import load_weights, save_weights
 
 FAST = [
     "--preset",
@@ -123,7 +124,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(folder: Path, tmp_path: Pa
         "    if self.step == 3: os.kill(os.getpid(), signal.SIGTERM)\n"
         "    return result\n"
         "training.Trainer._train_step = stopping\n"
-        "from vaecodec.cli import main\n"
+        "from vaecodec.__main__ import main\n"
         "main(sys.argv[1:])\n"
     )
     out = tmp_path / "parts.safetensors"
@@ -168,7 +169,7 @@ def test_a_full_disk_is_one_line_and_the_run_can_go_on(folder: Path, tmp_path: P
     """A limit on the size of files stands for the disk: the checkpoint does not fit."""
     out, run = tmp_path / "d.safetensors", tmp_path / "d.run"
     limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100000, -1));"
-    limited += "from vaecodec.cli import main; main(sys.argv[1:], 'vaecodec')"
+    limited += "from vaecodec.__main__ import main; main(sys.argv[1:], 'vaecodec')"
     words = ["train", folder, "-o", out, "--steps", "1", *FAST]
     done = subprocess.run([sys.executable, "-c", limited, *words], capture_output=True, text=True)
     assert done.returncode == 1

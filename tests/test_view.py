@@ -13,11 +13,12 @@ from click.testing import CliRunner, Result
 from conftest import make_photo
 from PIL import Image
 
-from vaecodec import cli_show, view
-from vaecodec.cli import main
-from vaecodec.model import Model
-from vaecodec.picture import Picture
-from vaecodec.pipeline import EncodeOptions, decode_picture, encode_picture
+from vaecodec.commands import sample as cli_show
+from vaecodec.cli import viewer as view
+from vaecodec.__main__ import main
+from vaecodec.inference.model import Model
+from vaecodec.picture.picture import Picture
+from vaecodec.codec.decoder import EncodeOptions, decode_picture, encode_picture
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="uses a stand-in for xdg-open")
 
@@ -86,7 +87,7 @@ def test_viewer_that_fails_is_named(run, vae, tmp_path, monkeypatch):
 
 def test_killed_while_waiting_it_leaves_nothing(tmp_path: Path):
     program = (
-        "from vaecodec.view import show_in_viewer\n"
+        "from vaecodec.cli.viewer import show_in_viewer\n"
         "show_in_viewer(['true'], 'a.png', lambda file: file.write(b'x'),"
         " lambda text: print(text, flush=True))"
     )

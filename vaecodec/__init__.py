@@ -5,7 +5,8 @@ The names of `vaecodec.api` are found here; torch and Pillow are imported when o
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from vaecodec.version import __version__ as __version__
+
 __all__ = ["Codec", "decode", "decode_file", "encode", "encode_file", "info", "load_model"]
 
 if TYPE_CHECKING:

@@ -22,24 +22,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from vaecodec.canvas import Canvas
-from vaecodec.container import MAX_PIXELS, describe, read_header
-from vaecodec.effort import DEFAULT_EFFORT
+from vaecodec.codec.canvas import Canvas
+from vaecodec.format.container import MAX_PIXELS, describe, read_header
+from vaecodec.codec.effort import DEFAULT_EFFORT
 from vaecodec.errors import PictureError, UsageError
-from vaecodec.files import write_whole
-from vaecodec.model import Model, ModelLoader
-from vaecodec.picture import Picture
-from vaecodec.picture_reader import picture_from_image, read_picture
-from vaecodec.picture_writer import check_suffix, pillow_image, write_picture
-from vaecodec.pipeline import (
+from vaecodec.atomic_files import write_whole
+from vaecodec.inference.model import Model, ModelLoader
+from vaecodec.picture.picture import Picture
+from vaecodec.picture.reader import picture_from_image, read_picture
+from vaecodec.picture.writer import check_suffix, pillow_image, write_picture
+from vaecodec.codec.decoder import (
     DecodeOptions,
     EncodeOptions,
     decode_picture,
     encode_picture,
 )
-from vaecodec.quality import DEFAULT_QUALITY, level_of_quality, quality_of_level
-from vaecodec.targets import encode_to_target
-from vaecodec.tiling import Region
+from vaecodec.codec.quality import DEFAULT_QUALITY, level_of_quality, quality_of_level
+from vaecodec.codec.targets import encode_to_target
+from vaecodec.codec.tiling import Region
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -128,7 +128,7 @@ class Codec:
         uint8, or uint16 for a picture of 16 bits; C is 1 or 3, and one more with transparency. With
         a codec on torch the pixels never leave the device.
         """
-        from vaecodec.tensors import TensorCanvas, tensor_of_picture  # torch is slow to import
+        from vaecodec.codec.tensors import TensorCanvas, tensor_of_picture  # torch is slow to import
 
         chosen = _decode_options(**options)
         model = self._model_of(data, chosen)
@@ -168,7 +168,7 @@ class Codec:
         return self._loader.load(read_header(io.BytesIO(data), options.max_pixels).model_id)
 
     def _picture_of_tensor(self, tensor: "Tensor", as_array: bool) -> Picture:
-        from vaecodec.tensors import picture_of_tensor
+        from vaecodec.codec.tensors import picture_of_tensor
 
         transforms = self._encoding_model.transforms
         picture = picture_of_tensor(tensor, transforms.device)

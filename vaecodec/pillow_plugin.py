@@ -10,7 +10,7 @@ from typing import BinaryIO
 from PIL import Image, ImageFile
 
 from vaecodec.api import default_codec, info
-from vaecodec.container import MAGIC, read_header
+from vaecodec.format.container import MAGIC, read_header
 from vaecodec.errors import FormatError, VaecodecError
 
 _MODES = {"RGB": "RGB", "grey": "L", "RGB16": "RGB", "grey16": "I;16"}

@@ -1,0 +1,1 @@
+"""Pictures to .vae files and back, the order of work. May import inference and below."""

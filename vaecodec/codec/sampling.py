@@ -1,0 +1,111 @@
+"""New pictures drawn from the model, as files that an encoder could have written.
+
+A file is a sequence of symbols, and the model says how probable each is given those before it.
+Drawing them with just these probabilities, z from its tables, then y step by step from the
+distributions that the scale network picks, shows what the model has learned to expect. All of it is
+integers: a seed draws the same file on every machine.
+"""
+
+from typing import BinaryIO
+
+import numpy as np
+
+from vaecodec.format.container import (
+    MAX_PIXELS,
+    Chunk,
+    Header,
+    pack_chunks,
+    pack_header,
+    read_header,
+    unpack_slice,
+)
+from vaecodec.entropy.coder import MAX_SYMBOL, Decoder, TableSet
+from vaecodec.errors import UsageError
+from vaecodec.codec.gain_map import GainMap
+from vaecodec.codec.slice_coder import decode_steps, decode_z, encode_slice
+from vaecodec.inference.model import Model
+from vaecodec.codec.decoder import check_model
+from vaecodec.format.slice_reader import SliceSource
+from vaecodec.codec.tiling import SliceGrid
+
+
+def draw_file(
+    model: Model, size: tuple[int, int], level: int, seed: int, max_pixels: int = MAX_PIXELS
+) -> bytes:
+    """A .vae file of a picture that never was.
+
+    `size`: width and height in pixels; `level`: 0..LEVEL_MAX; `seed`: 0 or more. Raises UsageError
+    for a size of more than `max_pixels`.
+    """
+    width, height = size
+    if width * height > max_pixels:
+        raise UsageError(
+            f"{width}x{height} is over the limit of {max_pixels} pixels; raise it with --max-pixels"
+        )
+    header = Header(width, height, "RGB", level, model.model_id)
+    return _draw(model, header, seed, [None] * header.slice_count)
+
+
+def redraw_file(
+    file: BinaryIO,
+    model: Model,
+    seed: int,
+    max_pixels: int = MAX_PIXELS,
+    passphrase: bytes | None = None,
+) -> bytes:
+    """A .vae file with another's size, quality, gain map and z, its y drawn anew.
+
+    Raises FormatError, PassphraseError, and ModelError where another model made `file`.
+    """
+    header = read_header(file, max_pixels)
+    check_model(header, model)
+    numbers = list(range(header.slice_count))
+    source = SliceSource(file, header, numbers, passphrase)
+    chunks = [chunk for _, chunk in source.take(numbers)]
+    source.finish()
+    return _draw(model, header, seed, chunks, source.gain_map)
+
+
+def _draw(
+    model: Model,
+    header: Header,
+    seed: int,
+    likes: list[Chunk | None],
+    gain_map: GainMap | None = None,
+) -> bytes:
+    """The file of `header`; z of a slice is that of the slice in `likes`, drawn where that is
+    None."""
+    chunks = [] if gain_map is None else [gain_map.pack()]
+    grid = SliceGrid(header.height, header.width, model.halo)
+    for number, like in enumerate(likes):
+        size = grid.size(number)
+        dice = _Dice(seed, number)
+        z_source = dice if like is None else Decoder(unpack_slice(like)[1])
+        z = decode_z(model, z_source.pop, size, header.level)
+        z = np.clip(z, -MAX_SYMBOL, MAX_SYMBOL)  # a hostile file may hold more than is coded
+        rows, columns = (axis.inner for axis in grid[number])
+        offsets = gain_map and gain_map.offsets(rows, columns)
+        symbols, _ = decode_steps(model, dice.pop, z, size, header.level, offsets)
+        chunks.append(encode_slice(model, symbols, header.level))
+    return pack_header(header) + pack_chunks(chunks)
+
+
+class _Dice:
+    """Draws where a Decoder reads. PCG64's raw words of 64 bits are the same in every numpy."""
+
+    def __init__(self, seed: int, slice_number: int):
+        self._bits = np.random.PCG64([seed, slice_number])
+
+    def pop(self, tables: TableSet, indices: np.ndarray) -> np.ndarray:
+        """`[N]` int32 symbols, each drawn from the table that `indices` (`[N]`) names.
+
+        Escapes are left out: after one all values beyond the table are equally likely, which codes
+        what was never expected and draws nothing that was.
+        """
+        symbols = np.empty(len(indices), np.int32)
+        for number in np.unique(indices):
+            edges = np.cumsum(tables.tables[number][:-1].astype(np.uint64) + 1)
+            places = np.flatnonzero(indices == number)
+            drawn = self._bits.random_raw(len(places)) % edges[-1]
+            symbols[places] = np.searchsorted(edges, drawn, "right") - tables.radius[number]
+        return symbols

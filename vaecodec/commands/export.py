@@ -1,0 +1,44 @@
+"""The `vaecodec export` command."""
+
+from pathlib import Path
+
+import click
+
+from vaecodec.cli.options import EPILOG, FORCE, PATH, QUIET
+from vaecodec.errors import UsageError
+
+
+@click.command(epilog=EPILOG)
+@click.argument("model", type=PATH)
+@click.option(
+    "-o", "--output", metavar="DIR", type=PATH, help="Folder (default: MODEL's name.onnx)."
+)
+@FORCE
+@QUIET
+def export(model: Path, output: Path | None, force: bool, quiet: bool) -> None:
+    """Write the float network of MODEL (.safetensors, or 'default') as ONNX graphs into a folder.
+
+    For other programs: vaecodec itself makes these graphs from the weight file whenever it runs.
+    Each graph names its model in its metadata, and its inputs, outputs and sizes.
+    """
+    from vaecodec.atomic_files import check_writable, write_whole
+    from vaecodec.inference.onnx_graphs import GRAPHS, graph_bytes
+    from vaecodec.network.parameters import check_parameters
+    from vaecodec.network.weights import default_weights_path, load_weights
+
+    weights = load_weights(default_weights_path() if str(model) == "default" else model)
+    check_parameters(weights)
+    folder = output or Path(f"{model.stem}.onnx")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be a folder: {error.strerror}") from None
+    for name in GRAPHS:
+        check_writable(folder / f"{name}.onnx", force)
+    size_bytes = 0
+    for name in GRAPHS:
+        data = graph_bytes(weights, name)
+        size_bytes += write_whole(folder / f"{name}.onnx", lambda file: file.write(data), force)
+    if not quiet:
+        text = f"{len(GRAPHS)} graphs of model {weights.model_id.hex()}, {size_bytes} bytes"
+        click.echo(f"{folder}: {text}")

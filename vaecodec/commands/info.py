@@ -1,0 +1,169 @@
+"""`vaecodec info` and `vaecodec verify`."""
+
+import json
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import click
+
+from vaecodec.cli.options import (
+    EPILOG,
+    FORCE,
+    JSON,
+    LIMIT,
+    PASSPHRASE_FILE,
+    PATH,
+    ModelChoice,
+    choosing_model,
+    naming,
+    open_input,
+    passphrase_for,
+)
+from vaecodec.cli.messages import Report, Voice, reporting
+from vaecodec.errors import VaecodecError
+from vaecodec.codec.quality import quality_of_level
+
+if TYPE_CHECKING:
+    from vaecodec.inference.model import Model
+
+
+@click.command(epilog=EPILOG)
+@click.argument("source", metavar="FILE", type=PATH)
+@JSON
+@click.option(
+    "--preview",
+    metavar="OUT",
+    type=PATH,
+    default=None,
+    help="Write a small, rough picture of what is inside, without decoding all of it.",
+)
+@PASSPHRASE_FILE
+@FORCE
+@choosing_model
+@LIMIT
+def info(
+    source: Path,
+    as_json: bool,
+    preview: Path | None,
+    passphrase_file: Path | None,
+    force: bool,
+    choice: ModelChoice,
+    max_pixels: int,
+) -> None:
+    """Say what a .vae FILE holds, after checking its checksums, without decoding it.
+
+    Of a model (.safetensors) its card is printed.
+    """
+    from vaecodec.format.container import describe
+
+    if source.suffix == ".safetensors":
+        _print_card(source, as_json)
+        return
+    file = open_input(source)
+    with file, naming(source):
+        facts = describe(file, max_pixels)
+        if preview is not None:
+            file.seek(0)
+            passphrase = passphrase_for(file, passphrase_file)
+            load = partial(choice.load, bytes.fromhex(facts["model"]))
+            _write_preview(file, preview, force, load, max_pixels, passphrase)
+    facts = {
+        "file": str(source),
+        **facts,
+        "quality": round(quality_of_level(facts.pop("level")), 2),
+    }
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    parts = ", ".join(f"{name} {size}" for name, size in facts["parts"].items())
+    click.echo(
+        f"{source}: {facts['width']}x{facts['height']} {facts['mode']},"
+        f" quality {facts['quality']:g}"
+    )
+    click.echo(
+        f"  {facts['bytes']} bytes, {facts['bpp']:.4f} bpp ({parts}), {facts['slices']} slices"
+    )
+    click.echo(f"  model {facts['model']}" + (", encrypted" if facts["encrypted"] else ""))
+
+
+def _print_card(path: Path, as_json: bool) -> None:
+    from vaecodec.network.weights import load_weights
+
+    weights = load_weights(path)
+    card = {"model": weights.model_id.hex(), "network": weights.config, **weights.card}
+    if as_json:
+        click.echo(json.dumps(card))
+        return
+    for name, value in card.items():
+        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        click.echo(f"{name}: {text}")
+
+
+def _write_preview(
+    file: BinaryIO,
+    target: Path,
+    force: bool,
+    load: "Callable[[], Model]",
+    max_pixels: int,
+    passphrase: bytes | None,
+) -> None:
+    from vaecodec.atomic_files import check_writable, write_whole
+    from vaecodec.picture.writer import check_suffix, write_picture
+
+    check_suffix(target.suffix)
+    check_writable(target, force)
+
+    from vaecodec.codec.decoder import decode_preview
+
+    picture = decode_preview(file, load(), max_pixels, passphrase)
+    write_whole(target, lambda out: write_picture(picture, out, target.suffix), force)
+
+
+@click.command(epilog=EPILOG)
+@click.argument("sources", metavar="FILE...", type=PATH, nargs=-1, required=True)
+@reporting
+@click.option("--quick", is_flag=True, help="Check the bytes only, not the symbols they decode to.")
+@PASSPHRASE_FILE
+@choosing_model
+@LIMIT
+def verify(
+    sources: tuple[Path, ...],
+    voice: Voice,
+    quick: bool,
+    passphrase_file: Path | None,
+    choice: ModelChoice,
+    max_pixels: int,
+) -> None:
+    """Check .vae files: structure, checksums, and every decoded symbol. Writes nothing."""
+    from vaecodec.format.container import describe
+    from vaecodec.codec.decoder import verify_file
+
+    loader = choice.loader()
+
+    def check(source: Path) -> Report:
+        report = Report(source)
+        report.text = "ok"
+        with open_input(source) as file, naming(source):
+            facts = describe(file, max_pixels)
+            if not quick:
+                with report.timing("load"):
+                    loaded = loader.load(bytes.fromhex(facts["model"]))
+                file.seek(0)
+                passphrase = passphrase_for(file, passphrase_file)
+                with report.timing("verify"):
+                    verify_file(file, loaded, max_pixels, passphrase)
+                report.describe_model(loaded)
+        report.facts["parts"] = facts["parts"]
+        return report
+
+    failed = False
+    for source in sources:
+        try:
+            voice.say(check(source))
+        except VaecodecError as error:
+            voice.say_fault(source, None, str(error))
+            failed = True
+    sys.exit(failed)

@@ -1,0 +1,248 @@
+"""The `vaecodec train` command: options, progress lines and what is said at the end."""
+
+import json
+import os
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+import click
+
+from vaecodec.cli.options import PATH
+from vaecodec.errors import UsageError
+
+PRESET_NAMES = ("tiny", "small", "base", "large")
+
+
+@click.command(
+    epilog="Exit codes: 0 done or interrupted and saved, 1 training failed, 2 wrong usage."
+)
+@click.argument("folder", type=PATH, required=False)
+@click.option(
+    "-o", "--output", type=PATH, help="Weight file to write (default: FOLDER's name.safetensors)."
+)
+@click.option(
+    "--run", type=PATH, help="Folder for checkpoints and records (default: OUTPUT's name.run)."
+)
+@click.option(
+    "--resume", metavar="RUN", type=PATH, help="Continue the training in this run folder."
+)
+@click.option(
+    "--preset",
+    type=click.Choice(PRESET_NAMES),
+    default="small",
+    show_default=True,
+    help="Size of the network.",
+)
+@click.option(
+    "--hours", type=click.FloatRange(min=0, min_open=True), help="Train for this long (default: 1)."
+)
+@click.option("--steps", type=click.IntRange(min=1), help="Train for this many steps instead.")
+@click.option(
+    "--from",
+    "start",
+    metavar="WEIGHTS",
+    type=PATH,
+    help="Fine-tune this model; 'default' is the shipped one.",
+)
+@click.option(
+    "--metric",
+    type=click.Choice(["mse", "ms-ssim"]),
+    default="mse",
+    show_default=True,
+    help="What to preserve.",
+)
+@click.option("--val", type=PATH, help="Validate on this folder instead of a part of FOLDER.")
+@click.option(
+    "--denoise",
+    type=click.FloatRange(0, 50),
+    default=0.0,
+    help="Train to remove noise of this deviation (of 255).",
+)
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change a number of network or recipe.",
+)
+@click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--json-log", is_flag=True, help="Report as JSON, a line for each step.")
+def train(folder: Path | None, resume: Path | None, json_log: bool, **settings: object) -> None:
+    """Train a model on the pictures under FOLDER, on a CPU, a GPU, or several with torchrun."""
+    from vaecodec.training.trainer import Trainer
+
+    if resume is not None:
+        options = _resumed(resume)
+    elif folder is not None:
+        options = _fresh(folder, **settings)
+    else:
+        raise UsageError("name a FOLDER of pictures, or a run to continue with --resume")
+    first = os.environ.get("RANK", "0") == "0"
+    say = _Reporter(json_log, first)
+    trainer = Trainer(options)
+    say.start(trainer)
+    if not trainer.run(say.progress, say.line):
+        say.line(f"interrupted and saved; continue with: vaecodec train --resume {options.run}")
+        return
+    result = trainer.finish()
+    if result:
+        figures = (
+            f"{part} {result[part]:.4f}" for part in ("validation", "test") if part in result
+        )
+        say.line(f"{options.output}: {', '.join(figures)} (mean log J)")
+
+
+def _fresh(
+    folder: Path,
+    output: Path | None,
+    run: Path | None,
+    preset: str,
+    hours: float | None,
+    steps: int | None,
+    start: Path | None,
+    metric: str,
+    val: Path | None,
+    denoise: float,
+    changes: tuple[str, ...],
+    device: str,
+    seed: int,
+):
+    from vaecodec.training.export import checked_config
+    from vaecodec.atomic_files import write_json
+    from vaecodec.network.vae import PRESETS
+    from vaecodec.training.options import FINE_TUNING, Recipe, TrainOptions
+    from vaecodec.network.weights import default_weights_path, load_weights
+
+    if hours is not None and steps is not None:
+        raise UsageError("give --hours or --steps, not both")
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: no such folder of pictures")
+    output = output or Path(f"{folder.resolve().name}.safetensors")
+    run = run or output.with_suffix(".run")
+    config = PRESETS[preset]
+    if start is not None:
+        start = default_weights_path() if str(start) == "default" else start
+        config = checked_config(load_weights(start))
+    recipe = Recipe() if start is None else FINE_TUNING
+    config, recipe = _apply(changes, config, recipe, given=start is not None)
+    if os.environ.get("RANK", "0") == "0":
+        if run.exists():
+            raise UsageError(
+                f"{run}: exists; continue it with --resume {run}, or choose another with --run"
+            )
+        if output.exists():
+            raise UsageError(f"{output}: exists; choose another with -o")
+    options = TrainOptions(
+        folder=folder.resolve(),
+        output=output.resolve(),
+        run=run.resolve(),
+        config=config,
+        recipe=recipe,
+        hours=None if steps is not None else hours or 1.0,
+        steps=steps,
+        start=start,
+        metric=metric,
+        validation_folder=val.resolve() if val is not None else None,
+        device=device,
+        seed=seed,
+        denoise=denoise,
+    )
+    if os.environ.get("RANK", "0") == "0":
+        try:
+            run.mkdir(parents=True)
+        except OSError as error:
+            raise UsageError(f"{run}: cannot be a folder: {error.strerror}") from None
+        write_json(run / "options.json", options.to_json())
+    return options
+
+
+def _resumed(run: Path):
+    from vaecodec.training.options import TrainOptions
+
+    try:
+        return TrainOptions.from_json(json.loads((run / "options.json").read_text()))
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(f"{run}: not the folder of a training run") from None
+
+
+def _apply(changes: tuple[str, ...], config, recipe, given: bool):
+    """Network and recipe with `NAME=VALUE` changes made. Raises UsageError.
+
+    A `given` network has learned already and can only grow, by residual blocks.
+    """
+    names = {field.name: group for group in (config, recipe) for field in fields(group)}
+    updates: dict[type, dict[str, object]] = {type(config): {}, type(recipe): {}}
+    for change in changes:
+        name, _, text = change.partition("=")
+        if name not in names:
+            raise UsageError(
+                f"--set {change}: no number of that name; there are {', '.join(sorted(names))}"
+            )
+        kind = type(getattr(names[name], name))
+        try:
+            value = kind(text)
+        except ValueError:
+            raise UsageError(
+                f"--set {change}: {text!r} is not a number of type {kind.__name__}"
+            ) from None
+        if value < 0 or (value == 0 and names[name] is config):
+            raise UsageError(f"--set {change}: must be positive")
+        if given and names[name] is config and not _is_growth(config, name, value):
+            raise UsageError(
+                f"--set {change}: the network of --from can only grow, by blocks"
+                f" (n1={config.n1}, n2={config.n2})"
+            )
+        updates[type(names[name])][name] = value
+    config = replace(config, **updates[type(config)])
+    if config.m % 4:
+        raise UsageError(f"--set m={config.m}: must be a multiple of 4")
+    return config, replace(recipe, **updates[type(recipe)])
+
+
+def _is_growth(config, name: str, value: int) -> bool:
+    return name in ("n1", "n2") and value >= getattr(config, name)
+
+
+class _Reporter:
+    """One line that is kept up to date on a terminal; elsewhere a plain line per validation."""
+
+    def __init__(self, as_json: bool, active: bool):
+        self.as_json, self.active = as_json, active
+        self.terminal = sys.stderr.isatty()
+
+    def start(self, trainer) -> None:
+        from vaecodec.network.vae import cost_per_pixel
+
+        counts = ", ".join(f"{len(found)} {split}" for split, found in trainer.sources.items())
+        parameters = sum(p.numel() for p in trainer.network.parameters()) / 1e6
+        kmac = cost_per_pixel(trainer.network.config) / 1e3
+        self.line(
+            f"{counts} pictures; {parameters:.1f} million parameters,"
+            f" {kmac:.0f} thousand MAC per pixel"
+        )
+
+    def progress(self, progress) -> None:
+        if not self.active:
+            return
+        if self.as_json:
+            click.echo(json.dumps(vars(progress)))
+            return
+        figure = "" if progress.figure is None else f", validation {progress.figure:.4f}"
+        left = f"{progress.seconds_left / 60:.0f} min left"
+        speed = (
+            f"{progress.pixels_per_second / 1e6:.2f} Mpx/s, " if progress.pixels_per_second else ""
+        )
+        text = f"step {progress.step}, {100 * progress.share:.1f} %, {speed}"
+        text += f"cost {progress.cost:.4f}{figure}, {left}"
+        if self.terminal:
+            click.echo(f"\r{text:<100}", err=True, nl=progress.validated)
+        elif progress.validated:
+            click.echo(text, err=True)
+
+    def line(self, text: str) -> None:
+        if self.active:
+            click.echo(text, err=True)

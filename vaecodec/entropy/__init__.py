@@ -1,0 +1,1 @@
+"""Symbols to bits and back, exact on every machine. May import errors only."""

@@ -1,0 +1,1 @@
+"""Chunks to bytes and back: the .vae file. May import errors only."""

@@ -1,0 +1,85 @@
+"""The float transforms of a model on ONNX Runtime: CPUs, without the start-up time of torch."""
+
+import threading
+
+import numpy as np
+import onnxruntime
+
+from vaecodec.format.container import LEVEL_UNIT
+from vaecodec.cores import CurrentThread
+from vaecodec.inference.onnx_graphs import graph_bytes
+from vaecodec.network.parameters import check_parameters
+from vaecodec.network.weights import Weights
+
+
+class OnnxTransforms:
+    """Implements model.Transforms. Graphs are made from the weights when they are first needed.
+
+    Raises ModelError.
+    """
+
+    backend, device = "onnx", "cpu"
+
+    def __init__(self, weights: Weights):
+        check_parameters(weights)
+        self._weights = weights
+        self._sessions: dict[tuple[str, bool], onnxruntime.InferenceSession] = {}
+        self._lock = threading.Lock()
+        self._thread = CurrentThread()
+
+    @property
+    def workers(self) -> int:
+        return self._thread.cores
+
+    def start_worker(self) -> None:
+        """Called in each thread of several that work at the same time."""
+        self._thread.is_worker = True
+
+    def analyse(self, x: np.ndarray, level: int) -> np.ndarray:
+        return self._run("analysis", level, x=x)
+
+    def hyper_analyse(self, y: np.ndarray, level: int) -> np.ndarray:
+        return self._run("hyper_analysis", level, y=y)
+
+    def hyper_synthesise(self, z: np.ndarray, level: int) -> np.ndarray:
+        return self._run("hyper_synthesis", level, z=z)
+
+    def predict_mean(self, features: np.ndarray, context: np.ndarray | None) -> np.ndarray:
+        if context is None:
+            return self._run("first_mean", features=features)
+        return self._run("mean", features=features, known=context)
+
+    def synthesise(self, y_hat: np.ndarray, level: int, scale: int = 1) -> np.ndarray:
+        x = self._run("synthesis", level, y_hat=y_hat)
+        if scale == 1:
+            return x
+        height, width = x.shape[:2]
+        return x.reshape(height // scale, scale, width // scale, scale, 3).mean((1, 3))
+
+    def gain(self, level: int) -> np.ndarray:
+        return self._run("gain", level)
+
+    def _run(self, name: str, level: int | None = None, **inputs: np.ndarray) -> np.ndarray:
+        feeds = {n: np.ascontiguousarray(array, np.float32) for n, array in inputs.items()}
+        if level is not None:
+            feeds["t"] = np.array([level / LEVEL_UNIT], np.float32)
+        return self._session(name).run(None, feeds)[0]
+
+    def _session(self, name: str) -> onnxruntime.InferenceSession:
+        """The session of a graph; of two kinds, as a worker among several has one core for
+        itself."""
+        is_worker = self._thread.is_worker
+        with self._lock:
+            if (name, is_worker) not in self._sessions:
+                options = onnxruntime.SessionOptions()
+                # Named, as by default it pins a thread to every core there is.
+                options.intra_op_num_threads = self._thread.cores
+                options.graph_optimization_level = (
+                    onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+                )
+                # Threads that wait busily would take the cores from what numpy does in between.
+                options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+                self._sessions[name, is_worker] = onnxruntime.InferenceSession(
+                    graph_bytes(self._weights, name), options, providers=["CPUExecutionProvider"]
+                )
+            return self._sessions[name, is_worker]

@@ -1,0 +1,174 @@
+"""The float parts of a model as ONNX graphs, made from its weight file.
+
+Each graph is a method of model.Transforms: arrays are float32 and channels-last, sizes are free,
+and `t`, float32 `[1]`, is the level in 0..ANCHORS-1 where one is needed. `network.VAE` is the same
+network in training; the two are kept equal by tests.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from vaecodec.network.config import ANCHORS, BLOCK, FRONT, LEAK
+from vaecodec.inference.onnx_writer import Graph
+from vaecodec.entropy.coding_order import STEPS
+from vaecodec.network.weights import Weights
+
+
+def graph_bytes(weights: Weights, name: str) -> bytes:
+    """The ONNX model of one of `GRAPHS`, for weights that `check_parameters` has passed."""
+    builder = _Builder(weights, name)
+    GRAPHS[name](builder, weights.config)
+    return builder.graph.to_bytes({"vaecodec.inference.model": weights.model_id.hex()})
+
+
+class _Builder:
+    """Layers of the network, as they are put into a graph."""
+
+    def __init__(self, weights: Weights, name: str):
+        self.graph = Graph(name)
+        self.parameter = weights.float_parameter
+        self._hat: str | None = None
+
+    def stored(self, name: str) -> str:
+        """A parameter of the weight file."""
+        return self.graph.constant(self.parameter(name))
+
+    def at_level(self, table: str) -> str:
+        """The vector `[channels]` of a level table, linear between its anchors."""
+        g = self.graph
+        if self._hat is None:
+            anchors = g.constant(np.arange(ANCHORS, dtype=np.float32))
+            distance = g.node("Abs", g.node("Sub", g.input("t", [1]), anchors))
+            one = g.constant(np.ones(1, np.float32))
+            self._hat = g.node("Relu", g.node("Sub", one, distance))  # the weight of each anchor
+        return g.node("MatMul", self._hat, self.stored(f"{table}.values"))
+
+    def exp_at_level(self, table: str) -> str:
+        return self.graph.node("Exp", self.at_level(table))
+
+    def to_planes(self, value: str) -> str:
+        """`[H, W, C]` to `[1, C, H, W]`."""
+        planes = self.graph.node("Transpose", value, perm=[2, 0, 1])
+        return self.graph.node("Unsqueeze", planes, self.graph.constant(np.zeros(1, np.int64)))
+
+    def to_channels_last(self, value: str) -> str:
+        """`[1, C, H, W]` to `[H, W, C]`."""
+        planes = self.graph.node("Squeeze", value, self.graph.constant(np.zeros(1, np.int64)))
+        return self.graph.node("Transpose", planes, perm=[1, 2, 0])
+
+    def convolve(self, value: str, layer: str, *biases: str, stride: int = 1, pad: int = 0) -> str:
+        """A convolution with the sum of some vectors `[channels]` as its bias."""
+        weight = self.stored(f"{layer}.weight")
+        bias = [self.graph.node("Add", *biases)] if len(biases) == 2 else biases
+        return self.graph.node("Conv", value, weight, *bias, strides=[stride] * 2, pads=[pad] * 4)
+
+    def activate(self, value: str) -> str:
+        return self.graph.node("LeakyRelu", value, alpha=LEAK)
+
+    def shuffle(self, value: str, side: int) -> str:
+        """Channels to blocks of `side` x `side` pixels, as torch's pixel_shuffle does."""
+        return self.graph.node("DepthToSpace", value, blocksize=side, mode="CRD")
+
+    def residual_block(self, value: str, block: str) -> str:
+        bias = self.at_level(f"{block}.bias")
+        h = self.activate(self.convolve(value, f"{block}.enter", bias, pad=1))
+        h = self.convolve(h, f"{block}.leave", self.stored(f"{block}.leave.bias"), pad=1)
+        return self.graph.node("Add", value, h)
+
+
+def _analysis(b: _Builder, c: dict[str, int]) -> None:
+    """g_a: `x` `[16h, 16w, 3]` in 0..1 to `y` `[h, w, m]`."""
+    g = b.graph
+    # Whitening of the 8x8 blocks: subtract the mean, project, divide by the deviations.
+    front = (b.parameter("klt") / b.parameter("klt_scale")).T
+    shift = -(front.astype(np.float64) @ b.parameter("klt_mean")).astype(np.float32)
+    kernel = g.constant(front.reshape(FRONT, 3, BLOCK, BLOCK))
+    x = b.to_planes(g.input("x", ["height", "width", 3]))
+    h = g.node("Conv", x, kernel, g.constant(shift), strides=[BLOCK] * 2)
+    for number in range(c["n1"]):
+        h = b.residual_block(h, f"a1.{number}")
+    h = b.convolve(h, "down", b.stored("down.bias"), stride=2, pad=1)
+    for number in range(c["n2"]):
+        h = b.residual_block(h, f"a2.{number}")
+    y = b.to_channels_last(b.convolve(h, "a_out", b.stored("a_out.bias")))
+    g.output(y, "y", ["rows", "columns", c["m"]])
+
+
+def _hyper_analysis(b: _Builder, c: dict[str, int]) -> None:
+    """h_a: `y` `[4h, 4w, m]` to `z` before rounding `[h, w, cz]`."""
+    g = b.graph
+    y = b.to_planes(g.input("y", ["rows", "columns", c["m"]]))
+    size = g.node("Log", g.node("Add", g.node("Abs", y), g.constant(np.ones(1, np.float32))))
+    squashed = g.node("Mul", g.node("Sign", y), size)
+    biases = b.stored("ha_in.bias"), b.at_level("ha_bias")
+    h = b.activate(b.convolve(squashed, "ha_in", *biases, stride=2, pad=1))
+    h = b.to_channels_last(b.convolve(h, "ha_out", b.stored("ha_out.bias"), stride=2, pad=2))
+    z = g.node("Mul", h, b.exp_at_level("log_z_gain"))
+    g.output(z, "z", ["hyper_rows", "hyper_columns", c["cz"]])
+
+
+def _hyper_synthesis(b: _Builder, c: dict[str, int]) -> None:
+    """h_s: integers `z` `[h, w, cz]` to `features` of the mean `[4h, 4w, context]`."""
+    g = b.graph
+    z = g.input("z", ["hyper_rows", "hyper_columns", c["cz"]])
+    h = b.to_planes(g.node("Div", z, b.exp_at_level("log_z_gain")))
+    h = b.activate(b.convolve(h, "hs_in", b.stored("hs_in.bias"), b.at_level("hs_bias"), pad=1))
+    h = b.activate(b.shuffle(b.convolve(h, "hs_mid", b.stored("hs_mid.bias")), 2))
+    h = b.shuffle(b.convolve(h, "hs_out", b.stored("hs_out.bias")), 2)
+    features = g.node("Add", b.to_channels_last(h), b.at_level("ctx_bias"))
+    g.output(features, "features", ["rows", "columns", c["context"]])
+
+
+def _mean(b: _Builder, c: dict[str, int]) -> None:
+    """Mean of y `[h, w, m]` from `features` and the known latents, squashed, `[h, w, m + 4]`."""
+    g = b.graph
+    features = b.to_planes(g.input("features", ["rows", "columns", c["context"]]))
+    known = b.to_planes(g.input("known", ["rows", "columns", c["m"] + STEPS]))
+    _mean_of(b, c, g.node("Add", features, b.convolve(known, "ctx_in", pad=1)))
+
+
+def _first_mean(b: _Builder, c: dict[str, int]) -> None:
+    """The same where nothing is known: from `features` alone."""
+    _mean_of(b, c, b.to_planes(b.graph.input("features", ["rows", "columns", c["context"]])))
+
+
+def _mean_of(b: _Builder, c: dict[str, int], h: str) -> None:
+    h = b.activate(b.convolve(b.activate(h), "ctx_mid", b.stored("ctx_mid.bias")))
+    mean = b.to_channels_last(b.convolve(h, "ctx_out", b.stored("ctx_out.bias")))
+    b.graph.output(mean, "mean", ["rows", "columns", c["m"]])
+
+
+def _synthesis(b: _Builder, c: dict[str, int]) -> None:
+    """g_s: `y_hat` `[h, w, m]` to a picture `x` `[16h, 16w, 3]`, not clipped."""
+    g = b.graph
+    y_hat = g.input("y_hat", ["rows", "columns", c["m"]])
+    h = b.to_planes(g.node("Mul", y_hat, b.exp_at_level("log_inverse_gain")))
+    h = b.convolve(h, "s_in", b.stored("s_in.bias"), b.at_level("s_bias"))
+    for number in range(c["n2"]):
+        h = b.residual_block(h, f"s2.{number}")
+    weight, bias = b.stored("up.weight"), b.stored("up.bias")
+    h = g.node("ConvTranspose", h, weight, bias, strides=[2, 2], pads=[1] * 4)
+    for number in range(c["n1"]):
+        h = b.residual_block(h, f"s1.{number}")
+    inverse = b.parameter("klt") * b.parameter("klt_scale")
+    blocks = g.node("Conv", h, g.constant(inverse[:, :, None, None]), b.stored("klt_mean"))
+    g.output(b.to_channels_last(b.shuffle(blocks, BLOCK)), "x", ["height", "width", 3])
+
+
+def _gain(b: _Builder, c: dict[str, int]) -> None:
+    """Quantisation steps per unit of y, `[m]`."""
+    g = b.graph
+    gain = g.node("Mul", b.exp_at_level("log_gain"), b.stored("y_scale"))
+    g.output(gain, "gain", [c["m"]])
+
+
+GRAPHS: dict[str, Callable[[_Builder, dict[str, int]], None]] = {
+    "analysis": _analysis,
+    "hyper_analysis": _hyper_analysis,
+    "hyper_synthesis": _hyper_synthesis,
+    "first_mean": _first_mean,
+    "mean": _mean,
+    "synthesis": _synthesis,
+    "gain": _gain,
+}

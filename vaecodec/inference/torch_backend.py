@@ -1,0 +1,113 @@
+"""The float transforms of a model on torch: CPU, CUDA or MPS."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vaecodec.format.container import LEVEL_UNIT
+from vaecodec.cores import CurrentThread
+from vaecodec.errors import UsageError
+from vaecodec.network.vae import VAE, NetworkConfig
+from vaecodec.network.parameters import check_parameters, misfit
+from vaecodec.network.weights import Weights
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto`: CUDA if there, then MPS, else CPU. Raises UsageError for a device that is not
+    there."""
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, there in available.items() if there))
+    if not available.get(name, False):
+        raise UsageError(f"device {name!r} is not available here; use --device auto")
+    return torch.device(name)
+
+
+class TorchTransforms:
+    """Implements model.Transforms. Computes in float32; TF32 is switched off for its own work."""
+
+    backend = "torch"
+
+    def __init__(self, weights: Weights, device: str = "auto"):
+        self.device = choose_device(device)
+        check_parameters(weights)
+        try:
+            network = VAE(NetworkConfig(**weights.config))  # torch's meta device takes seconds
+            state = {
+                name: torch.from_numpy(array) for name, array in weights.float_parameters().items()
+            }
+            # The integer scale network runs on numpy (exact.py); its float twin is for training
+            # only.
+            del network.scale_network
+            network.load_state_dict(state, assign=True)
+        except (KeyError, TypeError, RuntimeError, ValueError) as error:
+            raise misfit(str(error).splitlines()[0]) from None
+        self.network = network.to(self.device, memory_format=torch.channels_last).eval()
+        self._thread = CurrentThread()
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+
+    @property
+    def workers(self) -> int:
+        if self.device.type == "cpu" or self._thread.is_worker:
+            return self._thread.cores
+        return 2
+
+    def start_worker(self) -> None:
+        """Called in each thread of several that work at the same time."""
+        self._thread.is_worker = True
+        if self.device.type == "cpu":
+            torch.set_num_threads(1)
+
+    @torch.inference_mode()
+    def analyse(self, x: np.ndarray | Tensor, level: int) -> np.ndarray:
+        return to_array(self.network.analyse(self._in(x), self._t(level)))
+
+    @torch.inference_mode()
+    def hyper_analyse(self, y: np.ndarray, level: int) -> np.ndarray:
+        return to_array(self.network.hyper_analyse(self._in(y), self._t(level)))
+
+    @torch.inference_mode()
+    def hyper_synthesise(self, z: np.ndarray, level: int) -> np.ndarray:
+        return to_array(self.network.hyper_synthesise(self._in(z), self._t(level)))
+
+    @torch.inference_mode()
+    def predict_mean(self, features: np.ndarray, context: np.ndarray | None) -> np.ndarray:
+        known = None if context is None else self._in(context)
+        return to_array(self.network.predict_mean(self._in(features), known))
+
+    def synthesise(self, y_hat: np.ndarray, level: int, scale: int = 1) -> np.ndarray:
+        return self.synthesise_tensor(y_hat, level, scale).contiguous().cpu().numpy()
+
+    @torch.inference_mode()
+    def synthesise_tensor(self, y_hat: np.ndarray, level: int, scale: int = 1) -> Tensor:
+        """The same, `[H, W, 3]`, left on the device."""
+        x = self.network.synthesise(self._in(y_hat), self._t(level), scale)
+        return x[0].permute(1, 2, 0).float()
+
+    @torch.inference_mode()
+    def gain(self, level: int) -> np.ndarray:
+        return self.network.gain(self._t(level)).reshape(-1).cpu().numpy()
+
+    def _t(self, level: int) -> Tensor:
+        return torch.tensor([level / LEVEL_UNIT], device=self.device)
+
+    def _in(self, array: np.ndarray | Tensor) -> Tensor:
+        return to_planes(array, self.device)
+
+
+def to_planes(array: np.ndarray | Tensor, device: torch.device) -> Tensor:
+    """`[H, W, C]` to `[1, C, H, W]` on a device, in channels-last memory, which is the same
+    bytes."""
+    if isinstance(array, np.ndarray):
+        array = torch.from_numpy(np.ascontiguousarray(array, np.float32))
+    return array.permute(2, 0, 1)[None].to(device)
+
+
+def to_array(tensor: Tensor) -> np.ndarray:
+    """`[1, C, H, W]` on any device to float32 `[H, W, C]`."""
+    return tensor[0].permute(1, 2, 0).contiguous().float().cpu().numpy()

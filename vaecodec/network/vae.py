@@ -1,0 +1,330 @@
+"""The convolutional VAE: g_a, g_s, h_a, h_s, the context network and the scale network.
+
+    x --klt--> g_a --> y --gain--> [round(y - mu)] --> y_hat --1/gain--> g_s --klt^-1--> x_hat
+                       |                  ^  ^
+                      h_a --> z --> h_s --+  |
+                                    scale network (integers: z and earlier |r| only)
+
+Letters as in Balle et al. 2018 (1802.01436) and Minnen et al. 2018 (1809.02736). The latents are
+coded in four steps (see schedule.py).
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vaecodec.network.layers import (
+    LEAK,
+    EightBitConv,
+    IntegerConv,
+    LevelTable,
+    ResidualBlock,
+    quantise_activation,
+    squash,
+    straight_through_round,
+)
+from vaecodec.network.config import ANCHORS, BLOCK, FRONT
+from vaecodec.entropy.integer_scale_network import INDEX_UNIT_BITS, SCALE_COUNT
+from vaecodec.codec.gain_map import STEP
+from vaecodec.network.rate_distortion import logistic_bits, round_by_cost, scale_of_index
+from vaecodec.entropy.coding_order import STEPS, group_mask
+
+LAMBDA_RANGE = (
+    0.0018,
+    0.18,
+)  # weight of 255^2 * MSE against bits per pixel, log-linear in the level
+GAIN_RANGE = (2.5, 30.0)  # gains at the start, in units where pixels span 1
+INDEX_UNIT = 1 << INDEX_UNIT_BITS  # scale indices per unit of the scale network's output
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of the network, stored in the weight file.
+
+    `n1` blocks with `h1` hidden channels work at 1/8 of the resolution, `n2` blocks with `h2` at
+    1/16; `m` latent channels (a multiple of 4); `cz` hyper-latent channels; `hyper`, `context` and
+    `scale` are the widths of h_a/h_s, of the mean's context network and of the scale network.
+    """
+
+    n1: int = 1
+    h1: int = 128
+    n2: int = 2
+    h2: int = 128
+    m: int = 384
+    cz: int = 64
+    hyper: int = 128
+    context: int = 160
+    scale: int = 96
+
+    def to_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+PRESETS = {
+    "tiny": NetworkConfig(n1=1, h1=8, n2=1, h2=8, m=96, cz=8, hyper=8, context=8, scale=8),
+    "small": NetworkConfig(n1=1, h1=64, n2=1, h2=128, m=256, context=128, scale=64),
+    "base": NetworkConfig(),
+    "large": NetworkConfig(n1=2, h1=160, n2=3, h2=192, context=256, scale=128),
+}
+
+
+def quality_lambda(t: Tensor) -> Tensor:
+    """The Lagrangian weight at level `t` (0..ANCHORS-1)."""
+    low, high = LAMBDA_RANGE
+    return low * (high / low) ** (t / (ANCHORS - 1))
+
+
+def step_masks(height: int, width: int, m: int, device: torch.device) -> Tensor:
+    """Which latents each step codes: `[STEPS, 1, m, height, width]` of 0 and 1."""
+    groups = np.stack([group_mask(height, width, step) for step in range(STEPS)])
+    planes = torch.from_numpy(groups).to(device).permute(0, 3, 1, 2)
+    return planes.repeat_interleave(m // STEPS, dim=1)[:, None].float()
+
+
+class ScaleNetwork(nn.Module):
+    """Chooses a scale index per latent from integers only; `exact.py` runs the same arithmetic.
+
+    Here the integers are carried as real numbers (value / 2**fraction bits) with straight-through
+    rounding, so that what is trained is what is shipped.
+    """
+
+    def __init__(self, config: NetworkConfig):
+        super().__init__()
+        c = config
+        self.z_conv = IntegerConv(c.cz, c.scale, 3, padding=1, bias=False)
+        self.z_bias = LevelTable(ANCHORS, c.scale)
+        self.z_up = IntegerConv(c.scale, 16 * c.scale, 1, bias=False)
+        self.up_bias = LevelTable(ANCHORS, c.scale)
+        self.context = IntegerConv(c.m + STEPS, c.scale, 3, padding=1, bias=False)
+        self.hidden = IntegerConv(c.scale, c.scale, 1, bias=False)
+        self.hidden_bias = LevelTable(ANCHORS, c.scale)
+        self.out = IntegerConv(c.scale, c.m, 1, bias=False)
+        self.offset = LevelTable(ANCHORS, c.m)  # scale index / INDEX_UNIT without any context
+        for conv in (self.z_conv, self.z_up, self.context, self.hidden):
+            nn.init.kaiming_normal_(conv.weight)
+        nn.init.normal_(self.out.weight, std=1e-3)
+
+    def prepare(self, z_hat: Tensor, t: Tensor) -> Tensor:
+        """Features of the hyper-latents (integers), `[B, scale, 4*hz, 4*wz]`, before activation."""
+        h = quantise_activation(self.z_conv(z_hat.clamp(-127, 127)) + self.z_bias(t))
+        return F.pixel_shuffle(self.z_up(h), 4) + self.up_bias(t)
+
+    def forward(self, prepared: Tensor, context: Tensor | None, t: Tensor) -> Tensor:
+        """Real-valued scale index `[B, m, h, w]` from `context` `[B, m + 4, h, w]` (None: nothing
+        known)."""
+        h = prepared if context is None else prepared + self.context(context)
+        h = quantise_activation(self.hidden(quantise_activation(h)) + self.hidden_bias(t))
+        return INDEX_UNIT * (self.out(h) + self.offset(t))
+
+
+def magnitude_code(r: Tensor) -> Tensor:
+    """How |r| enters the scale network: log2(1 + |r|) to 4 fraction bits, at most 127/16."""
+    return (straight_through_round(torch.log2(1 + r.abs().clamp(max=255)) * 16) / 16).clamp(
+        max=127 / 16
+    )
+
+
+class VAE(nn.Module):
+    """The network. Level `t` is `[B]` in 0..ANCHORS-1; pictures are `[B, 3, H, W]` in 0..1."""
+
+    def __init__(self, config: NetworkConfig):
+        super().__init__()
+        self.config = c = config
+        self.register_buffer("klt", torch.eye(FRONT))  # columns are eigenvectors
+        self.register_buffer("klt_mean", torch.full((FRONT,), 0.5))
+        self.register_buffer("klt_scale", torch.ones(FRONT))
+        self.register_buffer("y_scale", torch.ones(c.m))  # pixel-domain deviation of each latent
+
+        self.a1 = nn.ModuleList(ResidualBlock(FRONT, c.h1, ANCHORS) for _ in range(c.n1))
+        self.down = nn.Conv2d(FRONT, c.m, 4, stride=2, padding=1)
+        self.a2 = nn.ModuleList(ResidualBlock(c.m, c.h2, ANCHORS) for _ in range(c.n2))
+        self.a_out = nn.Conv2d(c.m, c.m, 1)
+        self.s_in = nn.Conv2d(c.m, c.m, 1)
+        self.s_bias = LevelTable(ANCHORS, c.m)
+        self.s2 = nn.ModuleList(ResidualBlock(c.m, c.h2, ANCHORS) for _ in range(c.n2))
+        self.up = nn.ConvTranspose2d(c.m, FRONT, 4, stride=2, padding=1)
+        self.s1 = nn.ModuleList(ResidualBlock(FRONT, c.h1, ANCHORS) for _ in range(c.n1))
+        for conv in (self.a_out, self.s_in):
+            nn.init.dirac_(conv.weight)
+            nn.init.zeros_(conv.bias)
+
+        self.log_gain = LevelTable(ANCHORS, c.m)
+        self.log_inverse_gain = LevelTable(ANCHORS, c.m)  # learned correction on top of 1 / gain
+        self.log_z_gain = LevelTable(ANCHORS, c.cz)
+        self.z_log_scale = LevelTable(ANCHORS, c.cz)  # of z's logistic prior, used in training
+        low, high = map(math.log, GAIN_RANGE)
+        self.log_gain.values.data += torch.linspace(low, high, ANCHORS)[:, None]
+
+        self.ha_in = EightBitConv(c.m, c.hyper, 3, stride=2, padding=1)
+        self.ha_bias = LevelTable(ANCHORS, c.hyper)
+        self.ha_out = EightBitConv(c.hyper, c.cz, 5, stride=2, padding=2)
+        self.hs_in = EightBitConv(c.cz, c.hyper, 3, padding=1)
+        self.hs_bias = LevelTable(ANCHORS, c.hyper)
+        self.hs_mid = EightBitConv(c.hyper, 4 * c.hyper, 1)
+        self.hs_out = EightBitConv(c.hyper, 4 * c.context, 1)
+        self.ctx_in = EightBitConv(c.m + STEPS, c.context, 3, padding=1, bias=False)
+        self.ctx_bias = LevelTable(ANCHORS, c.context)
+        self.ctx_mid = EightBitConv(c.context, c.context, 1)
+        self.ctx_out = EightBitConv(c.context, c.m, 1)
+        nn.init.normal_(self.ctx_out.weight, std=1e-3)
+        nn.init.zeros_(self.ctx_out.bias)
+        self.scale_network = ScaleNetwork(c)
+
+    # --- transforms -------------------------------------------------------------------------
+
+    def analyse(self, x: Tensor, t: Tensor) -> Tensor:
+        """g_a: picture `[B, 3, H, W]` (sides multiples of 16) to y `[B, m, H/16, W/16]`, order
+        one."""
+        with torch.autocast(x.device.type, enabled=False):
+            blocks = F.pixel_unshuffle(x.float(), BLOCK) - self.klt_mean[:, None, None]
+            h = F.conv2d(blocks, (self.klt / self.klt_scale).t()[:, :, None, None])
+        h = h.contiguous(memory_format=torch.channels_last)
+        for block in self.a1:
+            h = block(h, t)
+        h = self.down(h).float()
+        for block in self.a2:
+            h = block(h, t)
+        return self.a_out(h).float()
+
+    def synthesise(self, y_hat: Tensor, t: Tensor, scale: int = 1) -> Tensor:
+        """g_s: y_hat `[B, m, h, w]`, order one, to a picture `[B, 3, 16h/scale, 16w/scale]`, not
+        clipped.
+
+        `scale` 2, 4 or 8 gives box averages of the full picture: the last linear layer averages.
+        """
+        h = self.s_in(y_hat * self.log_inverse_gain(t).exp()).float() + self.s_bias(t)
+        for block in self.s2:
+            h = block(h, t)
+        h = self.up(h).float()
+        for block in self.s1:
+            h = block(h, t)
+        side = BLOCK // scale
+        with torch.autocast(h.device.type, enabled=False):
+            inverse = self.klt * self.klt_scale
+            if scale > 1:
+                boxes = inverse.view(3, side, scale, side, scale, -1)
+                inverse = boxes.mean((2, 4)).reshape(3 * side * side, -1)
+            mean = self.klt_mean.view(3, side, scale, side, scale).mean((2, 4)).reshape(-1)
+            blocks = F.conv2d(h.float(), inverse[:, :, None, None])
+            return F.pixel_shuffle(blocks + mean[:, None, None], side)
+
+    def gain(self, t: Tensor) -> Tensor:
+        """Quantisation steps per unit of y, `[B, m, 1, 1]`."""
+        return self.log_gain(t).exp() * self.y_scale[:, None, None]
+
+    # --- entropy model ----------------------------------------------------------------------
+
+    def hyper_analyse(self, y: Tensor, t: Tensor) -> Tensor:
+        """h_a: y to z before rounding, `[B, cz, h/4, w/4]` (h and w multiples of 4)."""
+        h = F.leaky_relu(self.ha_in(squash(y)) + self.ha_bias(t), LEAK)
+        return self.ha_out(h).float() * self.log_z_gain(t).exp()
+
+    def hyper_synthesise(self, z_hat: Tensor, t: Tensor) -> Tensor:
+        """h_s: integer z_hat to features of the mean, `[B, context, 4hz, 4wz]`, before
+        activation."""
+        h = F.leaky_relu(self.hs_in(z_hat / self.log_z_gain(t).exp()) + self.hs_bias(t), LEAK)
+        h = F.leaky_relu(F.pixel_shuffle(self.hs_mid(h), 2), LEAK)
+        return F.pixel_shuffle(self.hs_out(h), 2) + self.ctx_bias(t)
+
+    def predict_mean(self, features: Tensor, context: Tensor | None) -> Tensor:
+        """Mean of y `[B, m, h, w]` from h_s features and `context` `[B, m + 4, h, w]` (None:
+        nothing known)."""
+        h = features if context is None else features + self.ctx_in(context)
+        h = F.leaky_relu(self.ctx_mid(F.leaky_relu(h, LEAK)), LEAK)
+        return self.ctx_out(h).float()
+
+    def encoder_parameters(self) -> Iterator[nn.Parameter]:
+        """Of g_a, h_a and the gains, which only an encoder needs or which both sides must share."""
+        layers = (self.a1, self.down, self.a2, self.a_out, self.ha_in, self.ha_bias, self.ha_out)
+        for layer in (*layers, self.log_gain, self.log_z_gain):
+            yield from layer.parameters()
+
+    def forward(
+        self, x: Tensor, t: Tensor, noise: bool = True, settled: bool = False
+    ) -> dict[str, Tensor]:
+        """Training pass: `x_hat`, and `bits_y`, `bits_z` per sample `[B]`.
+
+        With `noise` the rate is that of additive uniform noise; without it, of real rounding. With
+        `settled` the encoder gets no gradient and y is rounded as by the default effort: the scales
+        learn from the rate of these integers, the means, for which that rate is flat, from noise.
+        """
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not settled):
+            y = self.analyse(x, t)
+            z = self.hyper_analyse(y, t)
+            gain = self.gain(t)
+        z_hat = straight_through_round(z)
+        quantise = round_by_cost if settled else _round
+        v_hat, d, r, index = self.walk_steps(y * gain, z_hat, t, quantise)
+        z_rated = z + torch.rand_like(z) - 0.5 if noise else z_hat
+        bits_z = logistic_bits(z_rated, self.z_log_scale(t))
+        noisy = d + torch.rand_like(d) - 0.5 if noise else r
+        bits_y = logistic_bits(noisy, scale_of_index(index.detach() if settled else index))
+        if settled:  # the means' gradient stays; value and scales' gradient are the integers'
+            bits_y = bits_y - bits_y.detach() + logistic_bits(r.detach(), scale_of_index(index))
+        return {
+            "x_hat": self.synthesise(v_hat / gain, t),
+            "bits_y": bits_y.sum((1, 2, 3)),
+            "bits_z": bits_z.sum((1, 2, 3)),
+        }
+
+    def walk_steps(
+        self,
+        v: Tensor,
+        z_hat: Tensor,
+        t: Tensor,
+        quantise: Callable[[Tensor, Tensor], Tensor],
+        through_scales: bool = False,
+        offsets: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The four steps, differentiable: latents `v` `[B, m, h, w]` in quantisation steps and z.
+
+        Returns `v_hat`, its distance d of `v` from the means, the residuals
+        r = `quantise(d, index)`, and the scale indices, all shaped like `v`. With `through_scales`
+        gradients also pass from the scales to the residuals that they were chosen by. `offsets`: of
+        the gain, `[B, 1, h, w]`, in scale indices (gain_map.py).
+        """
+        batch, m, height, width = v.shape
+        factor = 1.0 if offsets is None else STEP**offsets
+        gain = self.gain(t) * factor
+        features = self.hyper_synthesise(z_hat, t)[..., :height, :width]
+        prepared = self.scale_network.prepare(z_hat, t)[..., :height, :width]
+        masks = step_masks(height, width, m, v.device)
+        v_hat, residuals, difference, index = (torch.zeros_like(v) for _ in range(4))
+        known = torch.zeros_like(masks[0])
+        for step, mask in enumerate(masks):
+            mean_context = scale_context = None
+            if step:
+                planes = known[:, :: m // STEPS].expand(batch, -1, -1, -1)
+                mean_context = torch.cat([squash(v_hat / gain), planes], 1)
+                seen = (residuals if through_scales else residuals.detach()) / factor
+                scale_context = torch.cat([magnitude_code(seen), planes], 1)
+            mean = self.predict_mean(features, mean_context) * gain * mask
+            index = index + self.scale_network(prepared, scale_context, t) * mask
+            d = v * mask - mean
+            r = quantise(d, index) * mask
+            difference = difference + d
+            v_hat = v_hat + mean + r
+            residuals = residuals + r
+            known = known + mask
+        if offsets is not None:
+            index = index + offsets
+        return v_hat, difference, residuals, index.clamp(0, SCALE_COUNT - 1)
+
+
+def _round(d: Tensor, index: Tensor) -> Tensor:
+    return straight_through_round(d)
+
+
+def cost_per_pixel(config: NetworkConfig) -> float:
+    """Multiplications per pixel of a forward pass through everything, counted on a blank
+    picture."""
+    from torch.utils.flop_counter import FlopCounterMode  # slow to import, and seldom needed
+
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        VAE(config)(torch.zeros(1, 3, 128, 128), torch.zeros(1))
+    return counter.get_total_flops() / 2 / 128**2

@@ -1,0 +1,187 @@
+"""Weight files: safetensors with the float network, the integer network and the tables.
+
+A model's identity is the first 8 bytes of the SHA-256 of its file, so that any tool can check it.
+Tensors:  net.*    parameters of network.VAE: float16, float32 (front end, biases), or int8 with the
+                   step of each output channel in net.*.step (float32)
+          scale.*  integers of exact.ScaleNetwork
+          tables.y, tables.z              int32 tables (see tables.py), one after the other
+          tables.y_sizes, tables.z_sizes  int32 lengths of the tables
+Metadata: "vaecodec": JSON with "format", "config" (sizes of the network) and "card" (free text).
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from vaecodec.format.container import MODEL_ID_BYTES
+from vaecodec.errors import ModelError
+from vaecodec.entropy.integer_scale_network import SCALE_COUNT
+from vaecodec.atomic_files import write_whole
+from vaecodec.entropy.tables import check_table
+
+FORMAT = 1
+DEFAULT_NAME = "default.safetensors"
+STEP_SUFFIX = ".step"
+MAX_FILE_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The contents of a weight file, as arrays."""
+
+    config: dict[str, int]
+    card: dict[str, Any]
+    net: dict[str, np.ndarray]  # as stored
+    scale_parameters: dict[str, np.ndarray]
+    y_tables: list[np.ndarray]
+    z_tables: list[np.ndarray]
+    model_id: bytes
+
+    def float_parameters(self) -> dict[str, np.ndarray]:
+        """The float network's parameters and fixed tensors as float32, by name."""
+        names = [name for name in self.net if not name.endswith(STEP_SUFFIX)]
+        return {name: self.float_parameter(name) for name in names}
+
+    def float_parameter(self, name: str) -> np.ndarray:
+        """One of them."""
+        return _as_float(self.net[name], self.net.get(f"{name}{STEP_SUFFIX}"))
+
+
+def _as_float(tensor: np.ndarray, step: np.ndarray | None) -> np.ndarray:
+    if step is None:
+        return tensor.astype(np.float32)
+    return tensor.astype(np.float32) * step.reshape(-1, *[1] * (tensor.ndim - 1))
+
+
+def default_weights_path() -> Path:
+    """The model that ships with the package, beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    installed = package / "models" / DEFAULT_NAME
+    return installed if installed.exists() else package.parent / "models" / DEFAULT_NAME
+
+
+def find_weights(model_id: bytes) -> Weights:
+    """The weights of a model: from the files that ship and those that VAECODEC_MODELS lists.
+
+    VAECODEC_MODELS holds files and folders, separated as in PATH. Raises ModelError.
+    """
+    places = [default_weights_path().parent]
+    places += [
+        Path(place) for place in os.environ.get("VAECODEC_MODELS", "").split(os.pathsep) if place
+    ]
+    for place in places:
+        for path in sorted(place.glob("*.safetensors")) if place.is_dir() else [place]:
+            try:
+                data = _read(path)
+            except ModelError:
+                continue
+            if identity(data) == model_id:
+                return _unpack(path, data, model_id)
+    raise ModelError(
+        f"was made with model {model_id.hex()}, which is not here; name its file with --model,"
+        " or list its folder in VAECODEC_MODELS"
+    )
+
+
+def identity(data: bytes) -> bytes:
+    """The name of a model in the files it makes: the first bytes of the SHA-256 of its weight
+    file."""
+    return hashlib.sha256(data).digest()[:MODEL_ID_BYTES]
+
+
+def load_weights(path: Path) -> Weights:
+    """Read and check a weight file. Raises ModelError; nothing in the file is ever executed."""
+    data = _read(path)
+    return _unpack(path, data, identity(data))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ModelError(f"{path}: over {MAX_FILE_BYTES} bytes, not a vaecodec model")
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read the model: {error.strerror}") from None
+
+
+def _unpack(path: Path, data: bytes, model_id: bytes) -> Weights:
+    try:
+        return _weights_of(data, model_id)
+    except (SafetensorError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise ModelError(f"{path}: not a vaecodec model, or a damaged one ({error})") from None
+
+
+def _weights_of(data: bytes, model_id: bytes) -> Weights:
+    tensors = load_tensors(data)
+    header_bytes = int.from_bytes(data[:8], "little")
+    metadata = json.loads(data[8 : 8 + header_bytes])["__metadata__"]
+    description = json.loads(metadata["vaecodec"])
+    if description["format"] != FORMAT:
+        raise ValueError(f"weight format {description['format']}, this program reads {FORMAT}")
+    config = {str(name): int(value) for name, value in description["config"].items()}
+    net = {name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")}
+    for name, tensor in net.items():
+        step = net.get(f"{name}{STEP_SUFFIX}")
+        sound = (
+            tensor.dtype in (np.float16, np.float32) if step is None else tensor.dtype == np.int8
+        )
+        if not sound or not np.isfinite(tensor).all():
+            raise ValueError(f"{name} holds values that are not numbers")
+        if step is not None and step.shape != tensor.shape[:1]:
+            raise ValueError(f"{name} does not have one step per output channel")
+    y_tables = _split(tensors["tables.y"], tensors["tables.y_sizes"])
+    z_tables = _split(tensors["tables.z"], tensors["tables.z_sizes"])
+    if len(y_tables) != SCALE_COUNT or not z_tables or len(z_tables) % config["cz"]:
+        raise ValueError("wrong number of tables")
+    return Weights(
+        config=config,
+        card=dict(description["card"]),
+        net=net,
+        scale_parameters={name[6:]: t for name, t in tensors.items() if name.startswith("scale.")},
+        y_tables=y_tables,
+        z_tables=z_tables,
+        model_id=model_id,
+    )
+
+
+def _split(flat: np.ndarray, sizes: np.ndarray) -> list[np.ndarray]:
+    if (
+        flat.ndim != 1
+        or sizes.ndim != 1
+        or (sizes < 2).any()
+        or sizes.sum(dtype=np.int64) != len(flat)
+    ):
+        raise ValueError("tables do not have the lengths stated")
+    tables = np.split(flat, np.cumsum(sizes)[:-1])
+    for table in tables:
+        check_table(table)
+    return tables
+
+
+def save_weights(
+    path: Path,
+    config: dict[str, int],
+    card: dict[str, Any],
+    net: dict[str, np.ndarray],
+    scale_parameters: dict[str, np.ndarray],
+    y_tables: list[np.ndarray],
+    z_tables: list[np.ndarray],
+) -> None:
+    """Write a weight file whole or not at all."""
+    tensors = {f"net.{name}": tensor for name, tensor in net.items()}
+    tensors |= {f"scale.{name}": tensor for name, tensor in scale_parameters.items()}
+    for letter, tables in (("y", y_tables), ("z", z_tables)):
+        tensors[f"tables.{letter}"] = np.concatenate(tables).astype(np.int32)
+        tensors[f"tables.{letter}_sizes"] = np.array([len(table) for table in tables], np.int32)
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in sorted(tensors.items())}
+    description = json.dumps({"format": FORMAT, "config": config, "card": card}, sort_keys=True)
+    data = save_tensors(tensors, metadata={"vaecodec": description})
+    write_whole(path, lambda file: file.write(data), overwrite=True)

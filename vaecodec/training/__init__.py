@@ -1,0 +1,1 @@
+"""A folder of pictures to a weight file. May import codec and below."""

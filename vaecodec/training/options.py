@@ -1,0 +1,83 @@
+"""What a training run is told, and what it tells."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from vaecodec.network.vae import NetworkConfig
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train; every number can be changed with `--set`.
+
+    Measured on two cores (models/README.md): crops of 128 pixels teach most per second at first,
+    larger ones soon teach more; the rate of learning is held, then falls to nothing.
+    """
+
+    lr: float = 1e-3
+    hold: float = 0.4  # share of the training before the learning rate starts to fall
+    floor: float = 0.01  # of the learning rate, at the end
+    warmup_steps: int = 150
+    batch: int = 24  # crops per step, over all processes
+    crop: int = 128
+    late_share: float = 0.7  # of the training, at its end, with larger crops
+    late_batch: int = 6
+    late_crop: int = 256
+    settle: float = 0.0  # share, at the end, with the encoder fixed and y rounded by cost
+    evenness: float = 0.0  # above 0, crops that cost little count less (losses.py)
+    fast: float = 10.0  # learning rate of gains and scales, as a multiple
+    clip: float = 2.0  # of the gradient's norm
+    ema: float = 0.999
+    pool_mebibytes: int = 1536  # decoded pictures held at a time
+
+
+# For a network that has learned already: larger steps would undo more than they teach.
+FINE_TUNING = Recipe(lr=3e-4, late_share=1.0, ema=0.998)
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What to train on and for how long. Exactly one of `hours` and `steps` is set."""
+
+    folder: Path
+    output: Path
+    run: Path
+    config: NetworkConfig
+    recipe: Recipe = field(default_factory=Recipe)
+    hours: float | None = None
+    steps: int | None = None
+    start: Path | None = None
+    metric: str = "mse"
+    validation_folder: Path | None = None
+    device: str = "auto"
+    seed: int = 0
+    denoise: float = 0.0  # deviation of noise added to the input, in 255-step samples
+    checkpoint_minutes: float = 5.0
+
+    def to_json(self) -> dict:
+        return json.loads(json.dumps(asdict(self), default=str))
+
+    @classmethod
+    def from_json(cls, values: dict) -> "TrainOptions":
+        paths = {
+            n: Path(values[n])
+            for n in ("folder", "output", "run", "start", "validation_folder")
+            if values[n]
+        }
+        parts = {"config": NetworkConfig(**values["config"]), "recipe": Recipe(**values["recipe"])}
+        return cls(**{**values, **paths, **parts})
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is known at a moment of training. `figure`: the last validation, mean log J, or None."""
+
+    step: int
+    share: float
+    cost: float
+    pixels_per_second: float
+    seconds_left: float
+    figure: float | None
+    best: bool = False
+    validated: bool = False

@@ -1,0 +1,349 @@
+"""Training: a folder of pictures to a weight file, resumable at every checkpoint."""
+
+import copy
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from vaecodec.training.checkpoint import load_checkpoint, save_checkpoint
+from vaecodec.training.learning_curve import draw_curves
+from vaecodec.training.dataset import SPLITS, CropSampler, Source, read_rgb, scan_folder, validation_crop
+from vaecodec.errors import UsageError, VaecodecError
+from vaecodec.training.export import export_model, network_from_weights
+from vaecodec.atomic_files import write_json
+from vaecodec.training.klt_start import start_as_klt
+from vaecodec.training.losses import rate_distortion
+from vaecodec.network.vae import ANCHORS, VAE
+from vaecodec.inference.torch_backend import choose_device
+from vaecodec.training.options import Progress, TrainOptions
+from vaecodec.network.weights import load_weights
+
+VALIDATION_LEVELS = (0.0, 2.0, 4.0)
+VALIDATION_SIDE = 256
+TABLE_PICTURES = 40  # how many training pictures the probability tables are counted on
+FAST_PARAMETERS = ("log_gain", "log_inverse_gain", "log_z_gain", "z_log_scale", "offset")
+
+Report = Callable[[Progress], None]
+
+
+class Trainer:
+    """One training run. Several processes under torchrun share one run; rank 0 writes."""
+
+    def __init__(self, options: TrainOptions):
+        self.options, self.recipe = options, options.recipe
+        self.rank, self.world = _join_processes()
+        self.device = choose_device(options.device)
+        if self.device.type == "cuda":
+            self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        self.sources = _find_sources(options, write=self.rank == 0)
+        pool_bytes = self.recipe.pool_mebibytes << 20
+        step_bytes = 3 * self.recipe.batch * self.recipe.crop**2
+        self.sampler = CropSampler(
+            options.folder, self.sources["train"], options.seed, pool_bytes, step_bytes
+        )
+        self.validation = self._crops_of("validation")
+        torch.manual_seed(options.seed)
+        self.network = self._starting_network().to(self.device, memory_format=torch.channels_last)
+        self.ema = copy.deepcopy(self.network)
+        self.optimiser = torch.optim.Adam(self._parameter_groups(), betas=(0.9, 0.99), fused=True)
+        self.step, self.elapsed, self.best = 0, 0.0, math.inf
+        self.figure: float | None = None
+        self.settled = self._stopped = False
+        if self._file("latest").exists():
+            state = load_checkpoint(self._file("latest"), self.network, self.ema, self.optimiser)
+            self.step, self.best = state["step"], state["best"]
+            self.elapsed = state["elapsed_seconds"]
+            if state.get("settled"):
+                self._settle()
+
+    def run(self, report: Report, warn: Callable[[str], None]) -> bool:
+        """Train to the end (True) or until asked to stop by SIGINT or SIGTERM (False), then
+        saved.
+
+        A checkpoint that cannot be written on the way is told to `warn`; the last one raises
+        VaecodecError.
+        """
+        model = self._parallel()
+        handlers = {s: signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)}
+        checkpoint_due = time.monotonic() + 60 * self.options.checkpoint_minutes
+        started, cost, speed = time.monotonic() - self.elapsed, math.nan, math.nan
+        try:
+            while True:
+                now = time.monotonic()
+                self.elapsed = now - started
+                share, stop, due = self._agree(self._share(), self._stopped, now >= checkpoint_due)
+                if not self.settled and 0 < self.recipe.settle >= 1 - share:
+                    self._settle()
+                    model = self._parallel()  # which knows the parameters to average by now
+                    self.best, due = math.inf, True  # figures until now are of another rounding
+                if share >= 1 or stop:
+                    break
+                value, seen = self._train_step(model, share)
+                cost = _smoothed(cost, value)
+                speed = _smoothed(speed, seen / max(time.monotonic() - now, 1e-9))
+                validated = best = False
+                if due:
+                    try:
+                        best, validated = self._checkpoint(), True
+                    except VaecodecError as error:  # a full disk may be cleared in time
+                        warn(f"{error}; training goes on and tries again")
+                    checkpoint_due = time.monotonic() + 60 * self.options.checkpoint_minutes
+                report(self._progress(share, cost, speed, best, validated))
+            try:
+                best = self._checkpoint()
+            except VaecodecError as error:
+                hint = f"make room and continue with: vaecodec train --resume {self.options.run}"
+                raise VaecodecError(f"{error}; {hint}") from None
+            report(self._progress(min(share, 1.0), cost, 0.0, best, True))
+            return share >= 1
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            self.sampler.close()
+
+    def finish(self) -> dict[str, float]:
+        """Export the averaged weights of the best checkpoint and evaluate them once on the test
+        part.
+
+        Rank 0 does this; the others have nothing more to do and return nothing.
+        """
+        if self.rank != 0:
+            return {}
+        load_checkpoint(self._file("best"), self.network, self.ema, None)
+        network = self.ema.cpu().float()
+        export_model(
+            network, self.sampler.first_pictures(TABLE_PICTURES), self._card(), self.options.output
+        )
+        crops = self._crops_of("test")
+        result = {"validation": self.best, "steps": self.step}
+        if crops:
+            result["test"] = self._validate(network, crops, torch.device("cpu"))
+        write_json(self.options.run / "result.json", result)
+        return result
+
+    # --- parts -----------------------------------------------------------------------------------
+
+    def _parallel(self) -> nn.Module:
+        if self.world == 1:
+            return self.network
+        return nn.parallel.DistributedDataParallel(self.network)
+
+    def _settle(self) -> None:
+        """Leave the encoder as it is; residuals are rounded by cost from here on."""
+        self.settled = True
+        for parameter in self.network.encoder_parameters():
+            parameter.requires_grad_(False)
+
+    def _train_step(self, model: nn.Module, share: float) -> tuple[float, int]:
+        r = self.recipe
+        late = share >= 1 - r.late_share
+        batch, side = (r.late_batch, r.late_crop) if late else (r.batch, r.crop)
+        count = max(1, batch // self.world)
+        crops = torch.from_numpy(self.sampler.batch(self.step, count, side, self.rank))
+        if self.device.type == "cuda":
+            crops = crops.pin_memory()
+        x = crops.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
+        torch.manual_seed(hash((self.options.seed, self.step, self.rank)) % 2**31)
+        t = torch.rand(count, device=self.device) * (ANCHORS - 1)
+        noisy = x + torch.randn_like(x) * self.options.denoise / 255 if self.options.denoise else x
+        rate = (
+            r.lr
+            * min(1, (self.step + 1) / r.warmup_steps)
+            * max(r.floor, min(1, (1 - share) / (1 - r.hold)))
+        )
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group["scale"]
+        with _autocast(self.device):
+            output = model(noisy, t, settled=self.settled)
+        costs = rate_distortion(output, x, t, self.options.metric, r.evenness)
+        cost = costs["cost"].mean()
+        self.optimiser.zero_grad(set_to_none=True)
+        cost.backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), r.clip)
+        if torch.isfinite(norm):
+            self.optimiser.step()
+        self.step += 1
+        decay = min(r.ema, (self.step + 1) / (self.step + 10))
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                list(self.ema.parameters()), list(self.network.parameters()), 1 - decay
+            )
+        return cost.item(), count * side * side * self.world
+
+    def _checkpoint(self) -> bool:
+        """Validate, save the latest state and, if it is the best so far, that too. Returns whether
+        it is."""
+        figure = self._validate(self.ema, self.validation, self.device)
+        self.figure = figure
+        best = figure < self.best
+        self.best = min(self.best, figure)
+        if self.rank == 0:
+            state = {
+                "step": self.step,
+                "elapsed_seconds": self.elapsed,
+                "best": self.best,
+                "figure": figure,
+                "settled": self.settled,
+            }
+            for name in ["best", "latest"] if best else ["latest"]:
+                file = self._file(name)
+                save_checkpoint(file, self.network, self.ema, self.optimiser, state)
+            self._record(figure)
+        return best
+
+    @torch.no_grad()
+    def _validate(self, network: VAE, crops: list[Tensor], device: torch.device) -> float:
+        """Mean log J over crops and levels, with real rounding; once settled, that by cost."""
+        costs = []
+        for crop in crops:
+            x = crop.to(device).permute(2, 0, 1)[None].float() / 255
+            for level in VALIDATION_LEVELS:
+                t = torch.full((1,), level, device=device)
+                with _autocast(device):
+                    output = network(x, t, noise=False, settled=self.settled)
+                costs.append(rate_distortion(output, x, t, self.options.metric)["cost"].item())
+        return float(np.mean(costs))
+
+    def _record(self, figure: float) -> None:
+        records = self.options.run / "validation.csv"
+        try:
+            with records.open("a") as file:
+                if file.tell() == 0:
+                    file.write("step,hours,log_j\n")
+                file.write(f"{self.step},{self.elapsed / 3600:.4f},{figure:.5f}\n")
+            draw_curves(records, self.options.run / "validation.png")
+        except OSError as error:
+            raise VaecodecError(f"{records}: cannot write: {error.strerror or error}") from None
+
+    def _file(self, name: str) -> Path:
+        """Where the checkpoint `name`, latest or best, is kept."""
+        return self.options.run / f"{name}.safetensors"
+
+    def _progress(
+        self, share: float, cost: float, rate: float, best: bool, validated: bool
+    ) -> Progress:
+        left = self.elapsed * (1 - share) / max(share, 1e-6)
+        return Progress(self.step, share, cost, rate, left, self.figure, best, validated)
+
+    def _share(self) -> float:
+        if self.options.steps is not None:
+            return self.step / self.options.steps
+        return self.elapsed / (3600 * self.options.hours)
+
+    def _agree(self, share: float, stop: bool, due: bool) -> tuple[float, bool, bool]:
+        """The same decision in all processes: that of rank 0, but any of them may ask to stop."""
+        if self.world == 1:
+            return share, stop, due
+        first = self.rank == 0
+        values = [share if first else 0.0, float(stop), float(due and first)]
+        decision = torch.tensor(values, device=self.device)
+        dist.all_reduce(decision)
+        return decision[0].item(), decision[1].item() > 0, decision[2].item() > 0
+
+    def _stop(self, *_: object) -> None:
+        self._stopped = True
+
+    def _starting_network(self) -> VAE:
+        if self.options.start is not None:
+            learned = network_from_weights(load_weights(self.options.start))
+            network = VAE(self.options.config)
+            # What it lacks are further blocks, which start near zero and so change nearly nothing.
+            network.load_state_dict(learned.state_dict(), strict=False)
+            return network
+        network = VAE(self.options.config)
+        crops = self.sampler.start_batches(24, 64, 128)
+        start_as_klt(
+            network, [torch.from_numpy(c).permute(0, 3, 1, 2).float() / 255 for c in crops]
+        )
+        return network
+
+    def _parameter_groups(self) -> list[dict]:
+        named = list(self.network.named_parameters())
+        fast = [p for name, p in named if any(part in name for part in FAST_PARAMETERS)]
+        rest = [p for name, p in named if not any(part in name for part in FAST_PARAMETERS)]
+        return [{"params": rest, "scale": 1.0}, {"params": fast, "scale": self.recipe.fast}]
+
+    def _crops_of(self, split: str) -> list[Tensor]:
+        folder = self.options.validation_folder if split == "validation" else None
+        crops = []
+        for source in self.sources[split][:64]:
+            pixels = read_rgb((folder or self.options.folder) / source.path)
+            crops.append(torch.from_numpy(validation_crop(pixels, VALIDATION_SIDE).copy()))
+        return crops
+
+    def _card(self) -> dict:
+        options = self.options.to_json()
+        return {
+            "name": self.options.output.stem,
+            "pictures": {split: len(found) for split, found in self.sources.items()},
+            "steps": self.step,
+            "hours": round(self.elapsed / 3600, 3),
+            "validation log J": round(self.best, 4),
+            "metric": self.options.metric,
+            "recipe": options["recipe"],
+            "started from": load_weights(self.options.start).model_id.hex()
+            if self.options.start
+            else "KLT",
+        }
+
+
+def _smoothed(before: float, value: float) -> float:
+    """A running mean over about 50 values; the first one where there is none before."""
+    return value if math.isnan(before) else 0.98 * before + 0.02 * value
+
+
+def _autocast(device: torch.device):
+    if device.type == "mps":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def _join_processes() -> tuple[int, int]:
+    """Rank and number of processes under torchrun; 0 and 1 without."""
+    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        return 0, 1
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return dist.get_rank(), dist.get_world_size()
+
+
+def _find_sources(options: TrainOptions, write: bool) -> dict[str, list[Source]]:
+    """Pictures by split; the list is kept in the run folder, so that a resumed run sees the same
+    ones."""
+    listing = options.run / "pictures.json"
+    if listing.exists():
+        stored = json.loads(listing.read_text())
+        return {split: [Source(**s) for s in found] for split, found in stored["splits"].items()}
+    found, skipped = scan_folder(options.folder, options.recipe.crop)
+    splits = {name: [s for s in found if s.split == name] for name in SPLITS}
+    if options.validation_folder is not None:
+        validation, more_skipped = scan_folder(options.validation_folder, 64)
+        skipped += more_skipped
+        splits = {"train": found, "validation": validation, "test": []}
+    elif len(found) >= 3:
+        # Small folders: the hash may leave a split empty, so each lends the others one picture.
+        for name in ("validation", "test", "train"):
+            donor = max(splits, key=lambda split: len(splits[split]))
+            if not splits[name]:
+                splits[name].append(replace(splits[donor].pop(), split=name))
+    if len(splits["train"]) == 0 or len(splits["validation"]) == 0:
+        raise UsageError(
+            f"{options.folder}: {len(found)} usable pictures of at least"
+            f" {options.recipe.crop} pixels a side"
+            f" ({len(skipped)} left out); training needs at least 3"
+        )
+    if write:
+        stored = {name: [asdict(s) for s in part] for name, part in splits.items()}
+        write_json(listing, {"splits": stored, "skipped": skipped})
+    return splits
