@@ -24,7 +24,7 @@ import click
 import numpy as np
 from PIL import Image
 
-from vaecodec.evaluation.reference_codecs import PEERS
+from vaecodec.evaluation.reference_codecs import REFERENCE_CODECS
 
 PHOTO = Path(__file__).parent.parent / "tests" / "photos" / "bay.jpg"
 WORKER = Path(__file__).parent / "compressai_worker.py"
@@ -67,7 +67,7 @@ def functions_of(codec: str):
         import vaecodec
 
         return lambda image: vaecodec.encode(image, quality=quality), vaecodec.decode
-    peer = PEERS[codec]
+    peer = REFERENCE_CODECS[codec]
     if codec == "avif":  # as many threads as the others here may use
         options = peer.options(quality) | {"max_threads": os.cpu_count()}
         peer = replace(peer, options=lambda _: options)

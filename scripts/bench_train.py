@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 from bench_codecs import WORKER, make_picture
 
-from vaecodec.network.vae import PRESETS
+from vaecodec.network.config import PRESETS
 from vaecodec.training.options import Recipe, TrainOptions
 from vaecodec.training.trainer import Trainer
 

@@ -20,8 +20,11 @@ from pathlib import Path
 import click
 import numpy as np
 
-from vaecodec.format import container
 from vaecodec.codec import slice_coder as latents
+from vaecodec.codec.decoder import DecodeOptions, decode_picture
+from vaecodec.codec.encoder import EncodeOptions, encode_picture
+from vaecodec.errors import VaecodecError
+from vaecodec.format import container
 from vaecodec.format.container import (
     CHUNK_BYTES,
     HEADER_BYTES,
@@ -31,10 +34,9 @@ from vaecodec.format.container import (
     read_chunks,
     read_header,
 )
-from vaecodec.errors import VaecodecError
-from vaecodec.inference.model import Model, load_model
+from vaecodec.inference.loading import load_model
+from vaecodec.inference.model import Model
 from vaecodec.picture.picture import Picture
-from vaecodec.codec.decoder import DecodeOptions, EncodeOptions, decode_picture, encode_picture
 
 MAX_SECONDS = 10
 MAX_PIXELS = 2**20

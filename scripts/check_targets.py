@@ -13,12 +13,12 @@ from pathlib import Path
 import click
 
 from vaecodec.codec import decoder as pipeline
-from vaecodec.format.container import LEVEL_MAX, MAX_PIXELS
 from vaecodec.codec.effort import DEFAULT_EFFORT
-from vaecodec.inference.model import load_model
+from vaecodec.codec.encoder import EncodeOptions
+from vaecodec.codec.targets import encode_to_target, target_of
+from vaecodec.format.container import LEVEL_MAX, MAX_PIXELS
+from vaecodec.inference.loading import load_model
 from vaecodec.picture.reader import read_picture
-from vaecodec.codec.decoder import EncodeOptions
-from vaecodec.codec.targets import encode_to_target, wish_of
 
 VALUES = {"size": (20e3, 40e3, 80e3), "bpp": (0.3, 0.6, 1.2), "psnr": (31.0, 34.0, 37.0)}
 
@@ -63,7 +63,7 @@ def main(folder: Path, model: Path | None, effort: int, every: int) -> None:
                 trial, _ = encode_to_target(picture, loaded, options, unit, target)
                 if trial.level in (0, LEVEL_MAX):
                     beyond += 1
-                elif not wish_of(unit, target).is_near(trial):
+                elif not target_of(unit, target).is_near(trial):
                     misses.append(f"{path.stem} {trial.value:.5g} at level {trial.level}")
             passes = [counting.calls[n] / len(paths) for n in ("analyse", "encode_slice")]
             click.echo(

@@ -14,14 +14,14 @@ import click
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from vaecodec.commands.decode import RegionType
-from vaecodec.evaluation.comparison import Shown, show_both, show_peer
-from vaecodec.format.container import MAX_PIXELS
 from vaecodec.atomic_files import write_whole
-from vaecodec.inference.model import load_model
-from vaecodec.evaluation.reference_codecs import PEERS
-from vaecodec.picture.reader import read_picture
+from vaecodec.cli.param_types import RegionType
 from vaecodec.codec.tiling import Region
+from vaecodec.evaluation.comparison import Shown, show_both, show_reference
+from vaecodec.evaluation.reference_codecs import REFERENCE_CODECS
+from vaecodec.format.container import MAX_PIXELS
+from vaecodec.inference.loading import load_model
+from vaecodec.picture.reader import read_picture
 
 LABEL = 34  # pixels high
 ENLARGED = 2
@@ -67,8 +67,8 @@ def main(photo: Path, output: Path, bpp: float, crop: Region, model: Path | None
     if not crop.fits(width, height):
         raise click.UsageError(f"--crop {crop} is not inside {width}x{height}")
     size_bytes = bpp * width * height / 8
-    own, avif = show_both(pixels, load_model(model), PEERS["avif"], 256, size_bytes)
-    shown = [own, avif, show_peer(pixels, PEERS["jpeg"], own.size_bytes)]
+    own, avif = show_both(pixels, load_model(model), REFERENCE_CODECS["avif"], 256, size_bytes)
+    shown = [own, avif, show_reference(pixels, REFERENCE_CODECS["jpeg"], own.size_bytes)]
     panels = [panel(pixels, crop, f"Original: {pixels.nbytes:,} bytes")]
     panels += [panel(each.pixels, crop, label(each)) for each in shown]
     buffer = io.BytesIO()

@@ -14,14 +14,17 @@ from pathlib import Path
 import click
 import numpy as np
 
-from vaecodec.format.container import MAX_PIXELS
+from vaecodec.codec.decoder import decode_picture
 from vaecodec.codec.effort import DEFAULT_EFFORT, EFFORT_MAX
-from vaecodec.metrics.distortion import bd_rate_percent, psnr_db
-from vaecodec.inference.model import Model, load_model
+from vaecodec.codec.encoder import EncodeOptions, encode_picture
+from vaecodec.codec.quality import level_of_quality
+from vaecodec.format.container import MAX_PIXELS
+from vaecodec.inference.loading import load_model
+from vaecodec.inference.model import Model
+from vaecodec.metrics.bd_rate import bd_rate_percent
+from vaecodec.metrics.distortion import psnr_db
 from vaecodec.picture.picture import Picture
 from vaecodec.picture.reader import read_picture
-from vaecodec.codec.decoder import EncodeOptions, decode_picture, encode_picture
-from vaecodec.codec.quality import level_of_quality
 
 QUALITIES = (5, 35, 65, 95)
 TIMED_SHAPE = (512, 768, 3)

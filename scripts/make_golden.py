@@ -13,12 +13,14 @@ import numpy as np
 import torch
 
 from vaecodec.codec import slice_coder as latents
+from vaecodec.codec.decoder import decode_picture
+from vaecodec.codec.encoder import EncodeOptions, encode_picture
+from vaecodec.inference.loading import load_model
+from vaecodec.network.config import NetworkConfig
+from vaecodec.network.vae import VAE
+from vaecodec.picture.picture import Picture
 from vaecodec.training.export import export_model
 from vaecodec.training.klt_start import start_as_klt
-from vaecodec.inference.model import load_model
-from vaecodec.network.vae import VAE, NetworkConfig
-from vaecodec.picture.picture import Picture
-from vaecodec.codec.decoder import EncodeOptions, decode_picture, encode_picture
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
 sys.path.insert(0, str(GOLDEN.parent))

@@ -22,20 +22,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vaecodec.training.dataset import CropSampler, scan_folder
-from vaecodec.network.config import ANCHORS, BLOCK, SCALE_RANGE
-from vaecodec.entropy.integer_scale_network import SCALE_COUNT
-from vaecodec.training.export import export_model, network_from_weights
-from vaecodec.training.klt_start import quads
-from vaecodec.network.vae import INDEX_UNIT, VAE, quality_lambda
-from vaecodec.network.rate_distortion import scale_of_index
+from vaecodec.entropy.scales import LOG_STEP
+from vaecodec.network.config import ANCHORS, BLOCK
+from vaecodec.network.rate_distortion import log_scale_of_index, quality_lambda
+from vaecodec.network.scale_network import INDEX_UNIT
+from vaecodec.network.vae import VAE, network_from_weights
 from vaecodec.network.weights import load_weights
+from vaecodec.training.dataset import CropSampler, scan_folder
+from vaecodec.training.export import export_model
+from vaecodec.training.klt_start import quads
 
 SILENT = 3e-3  # share of positions with a residual at the top level, below which a channel is dead
 RIDGE = 1e-5  # of the mean square of the regressors
 STEP_EXCESS = 1.15  # quantisation steps against theory, as the rounding has a dead zone
 FAINT = 80  # live channels, the faintest, that the new ones' scales are modelled on
-INDEX_PER_LOG = (SCALE_COUNT - 1) / math.log(SCALE_RANGE[1] / SCALE_RANGE[0])
 INNER = slice(1, 3)  # taps of the strided convolutions within a block of 16x16 pixels
 
 
@@ -60,7 +60,7 @@ def code(network: VAE, x: Tensor, t: float) -> tuple[Statistics, Tensor]:
         v = y * network.gain(levels)
         v_hat, d, r, index = network.walk_steps(v, z_hat, levels, lambda d, index: d.round())
         x_hat = network.synthesise(v_hat / network.gain(levels), levels)
-    values = ((r != 0).float(), v.abs(), d.abs(), scale_of_index(index).exp())
+    values = ((r != 0).float(), v.abs(), d.abs(), log_scale_of_index(index).exp())
     return Statistics(*(value.mean((0, 2, 3)) for value in values)), x_hat
 
 
@@ -178,7 +178,7 @@ def revive(network: VAE, batches: list[Tensor]) -> int:
             # The mean size of a logistic variable is 2 ln 2 times its scale.
             excess = found.distance[dead] / (2 * math.log(2) * found.scale[dead])
             scales.offset.values[level, dead] += (
-                excess.clamp(1e-2, 1e2).log() * INDEX_PER_LOG / INDEX_UNIT
+                excess.clamp(1e-2, 1e2).log() / LOG_STEP / INDEX_UNIT
             )
     return len(dead)
 

@@ -31,9 +31,10 @@ def tiny_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weight file of an untrained tiny network: the KLT codec of made-up pictures."""
     import torch
 
+    from vaecodec.network.config import PRESETS
+    from vaecodec.network.vae import VAE
     from vaecodec.training.export import export_model
     from vaecodec.training.klt_start import start_as_klt
-    from vaecodec.network.vae import PRESETS, VAE
 
     torch.manual_seed(0)
     photos = [make_photo(128, 128, seed) for seed in range(8)]
@@ -51,7 +52,7 @@ def tiny_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tiny_model_path: Path):
-    from vaecodec.inference.model import load_model
+    from vaecodec.inference.loading import load_model
 
     return load_model(tiny_model_path, "cpu")
 

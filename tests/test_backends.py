@@ -9,12 +9,13 @@ import pytest
 from click.testing import CliRunner
 from conftest import make_photo
 
-from vaecodec.inference import model as model_module
 from vaecodec.__main__ import main
+from vaecodec.codec.decoder import DecodeOptions, decode_picture
+from vaecodec.codec.encoder import EncodeOptions, encode_picture
 from vaecodec.errors import ModelError, UsageError
-from vaecodec.inference.model import choose_backend, load_model
+from vaecodec.inference import model as model_module
+from vaecodec.inference.loading import choose_backend, load_model
 from vaecodec.picture.picture import Picture
-from vaecodec.codec.decoder import DecodeOptions, EncodeOptions, decode_picture, encode_picture
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 from conftest import make_photo
 from PIL import Image
 
-from vaecodec.cli.jobs import Job, plan, run
 from vaecodec.__main__ import main
+from vaecodec.cli.jobs import FileJob, plan, run
 from vaecodec.errors import UsageError, VaecodecError
 
 
@@ -120,9 +120,9 @@ def test_outputs_that_would_coincide_are_refused(tmp_path: Path):
 
 
 def test_interruption_leaves_whole_files_only(tmp_path: Path):
-    jobs = [Job(tmp_path / str(n), tmp_path / f"{n}.out") for n in range(10)]
+    jobs = [FileJob(tmp_path / str(n), tmp_path / f"{n}.out") for n in range(10)]
 
-    def work(job: Job) -> tuple[int, int]:
+    def work(job: FileJob) -> tuple[int, int]:
         if job.source.name == "5":
             raise VaecodecError("bad")
         job.target.write_bytes(b"whole")

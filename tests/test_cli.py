@@ -255,8 +255,8 @@ def test_verify(run, photo_path: Path, tmp_path: Path):
 def test_salvage(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A flipped bit costs its slice: grey there, the rest as it was; without the flag nothing is
     written."""
-    from vaecodec.format import container
     from vaecodec.codec import tiling
+    from vaecodec.format import container
 
     monkeypatch.setattr(tiling, "LATENT_SLICE", 8)
     monkeypatch.setattr(container, "SLICE", 128)

@@ -13,9 +13,9 @@ from conftest import make_photo
 from PIL import Image
 
 from vaecodec.__main__ import main
-from vaecodec.evaluation.comparison import central_region, show_peer
+from vaecodec.evaluation.comparison import central_region, show_reference
+from vaecodec.evaluation.reference_codecs import REFERENCE_CODECS
 from vaecodec.metrics.distortion import psnr_db
-from vaecodec.evaluation.reference_codecs import PEERS
 
 
 @pytest.fixture
@@ -34,12 +34,12 @@ def pictures_of(page: Path) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("name", ["jpeg", "webp", "avif", "jpeg2000"])
 def test_other_codecs_come_to_the_size(name: str):
-    if not PEERS[name].available():
+    if not REFERENCE_CODECS[name].available():
         pytest.skip(f"{name} is not in this Pillow")
     pixels = make_photo(128, 192)
-    shown = show_peer(pixels, PEERS[name], 4000)
+    shown = show_reference(pixels, REFERENCE_CODECS[name], 4000)
     assert shown.size_bytes == pytest.approx(4000, rel=0.06)
-    again = PEERS[name].encode(Image.fromarray(pixels), shown.quality)
+    again = REFERENCE_CODECS[name].encode(Image.fromarray(pixels), shown.quality)
     assert len(again) == shown.size_bytes
     assert psnr_db(pixels, shown.pixels) == shown.psnr_db > 20
 
@@ -55,7 +55,7 @@ def test_page_holds_the_pictures_without_loss(run, photo_path: Path, tmp_path: P
     for key, pixels in (("vaecodec", own), ("jpeg", peer)):
         assert psnr_db(original, pixels) == pytest.approx(facts[key]["psnr"])
         assert f"<td>{facts[key]['bytes']:,}</td>" in page.read_text("utf-8")
-    decoded = PEERS["jpeg"].encode(Image.fromarray(original), facts["jpeg"]["quality"])
+    decoded = REFERENCE_CODECS["jpeg"].encode(Image.fromarray(original), facts["jpeg"]["quality"])
     assert (np.asarray(Image.open(io.BytesIO(decoded))) == peer).all()
 
 
@@ -80,7 +80,9 @@ def test_crop_of_grey_into_a_folder(run, tmp_path: Path):
 
 
 def test_of_a_large_photo_the_middle_is_compared(run, photo_path: Path, monkeypatch):
-    monkeypatch.setattr("vaecodec.evaluation.comparison.central_region", lambda w, h: central_region(w, h, 1000))
+    monkeypatch.setattr(
+        "vaecodec.evaluation.comparison.central_region", lambda w, h: central_region(w, h, 1000)
+    )
     result = run(photo_path, "--against", "jpeg")
     assert result.exit_code == 0
     assert "compared in its middle" in result.stderr

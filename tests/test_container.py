@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vaecodec.errors import FormatError
 from vaecodec.format.container import (
     CHUNK_BYTES,
     HEADER_BYTES,
@@ -24,7 +25,6 @@ from vaecodec.format.container import (
     unpack_header,
     unpack_slice,
 )
-from vaecodec.errors import FormatError
 
 HEADER = Header(width=300, height=200, mode="RGB", level=768, model_id=bytes(range(8)))
 

@@ -14,17 +14,19 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vaecodec.__main__ import main
-from vaecodec.format.container import LEVEL_MAX, LEVEL_UNIT
+from vaecodec.codec.decoder import decode_picture
 from vaecodec.codec.effort import EFFORT_MAX, ITERATIONS
-from vaecodec.errors import UsageError
-from vaecodec.metrics.distortion import psnr_db
-from vaecodec.inference.model import load_model
-from vaecodec.picture.picture import Picture
-from vaecodec.codec.decoder import EncodeOptions, decode_picture, encode_picture
+from vaecodec.codec.encoder import EncodeOptions, encode_picture
 from vaecodec.codec.quality import level_of_quality
-from vaecodec.entropy.rdoq import round_by_cost, rounding_margins
-from vaecodec.entropy.tables import cost_bits, logistic_frequencies, table_from_frequencies
 from vaecodec.codec.targets import encode_to_target
+from vaecodec.entropy.rdoq import rdoq, rounding_margins
+from vaecodec.entropy.scales import LEVEL_UNIT
+from vaecodec.entropy.tables import cost_bits, logistic_frequencies, table_from_frequencies
+from vaecodec.errors import UsageError
+from vaecodec.format.container import LEVEL_MAX
+from vaecodec.inference.loading import load_model
+from vaecodec.metrics.distortion import psnr_db
+from vaecodec.picture.picture import Picture
 
 LEVEL = 512
 TABLES = [table_from_frequencies(*logistic_frequencies(s, 40)) for s in (0.1, 0.5, 1.0, 4.0)]
@@ -33,7 +35,7 @@ MARGINS = rounding_margins(TABLES)
 
 def cost_of(pixels: np.ndarray, data: bytes, model) -> float:
     """What training minimises: bits plus lambda times squared error, over all pixels."""
-    from vaecodec.network.vae import LAMBDA_RANGE
+    from vaecodec.network.rate_distortion import LAMBDA_RANGE
 
     low, high = LAMBDA_RANGE
     weight = low * (high / low) ** (LEVEL / LEVEL_UNIT / 5)
@@ -97,7 +99,7 @@ def test_a_target_size_holds_after_refinement(tiny_model):
 def test_rounding_by_cost_takes_the_cheaper_of_two_neighbours(d: float, table: int):
     from vaecodec.entropy.rdoq import STEP_COST
 
-    (k,) = round_by_cost(np.array([d]), MARGINS, np.array([table]))
+    (k,) = rdoq(np.array([d]), MARGINS, np.array([table]))
     nearest = np.sign(d) * np.rint(abs(d))
     lower = nearest - np.sign(nearest)
     assert k in (nearest, lower)
@@ -110,7 +112,7 @@ def test_rounding_by_cost_takes_the_cheaper_of_two_neighbours(d: float, table: i
 
 
 def test_rounding_by_cost_survives_what_is_no_number():
-    symbols = round_by_cost(np.array([np.nan, np.inf, -np.inf]), MARGINS, np.zeros(3, int))
+    symbols = rdoq(np.array([np.nan, np.inf, -np.inf]), MARGINS, np.zeros(3, int))
     assert symbols.shape == (3,)
 
 

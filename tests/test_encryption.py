@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from vaecodec.__main__ import main
+from vaecodec.codec.decoder import DecodeOptions, decode_picture
+from vaecodec.codec.encoder import EncodeOptions, encode_picture
+from vaecodec.errors import PassphraseError, VaecodecError
 from vaecodec.format.container import (
     HEADER_BYTES,
     Chunk,
@@ -23,10 +26,8 @@ from vaecodec.format.container import (
     read_chunks,
     read_header,
 )
-from vaecodec.errors import PassphraseError, VaecodecError
 from vaecodec.inference.model import Model
 from vaecodec.picture.picture import Picture
-from vaecodec.codec.decoder import DecodeOptions, EncodeOptions, decode_picture, encode_picture
 
 SECRET = b"correct horse"
 PHOTO = make_photo(60, 80, seed=1)

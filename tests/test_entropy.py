@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vaecodec.entropy.coder import MAX_SYMBOL, Decoder, Encoder, TableSet
-from vaecodec.errors import FormatError
 from vaecodec.entropy.tables import (
     PRECISION,
     check_table,
@@ -14,6 +13,7 @@ from vaecodec.entropy.tables import (
     logistic_frequencies,
     table_from_frequencies,
 )
+from vaecodec.errors import FormatError
 
 SCALES = [0.05, 0.3, 1.0, 5.0, 40.0]
 TABLES = [

@@ -21,11 +21,13 @@ from conftest import make_photo
 from PIL import Image, ImageChops, ImageStat
 from pytorch_msssim import ms_ssim as independent_ms_ssim
 
-from vaecodec.evaluation.results import Measured, compare
 from vaecodec.__main__ import main
-from vaecodec.metrics.distortion import bd_rate_percent, ms_ssim, psnr_db
-from vaecodec.evaluation.reference_codecs import PEERS
 from vaecodec.evaluation.published import NAMES, is_of, read_published
+from vaecodec.evaluation.reference_codecs import REFERENCE_CODECS
+from vaecodec.evaluation.results import Measured, compare
+from vaecodec.metrics.bd_rate import bd_rate_percent
+from vaecodec.metrics.distortion import psnr_db
+from vaecodec.metrics.ms_ssim import ms_ssim
 
 BAY = Path(__file__).parent / "photos" / "bay.jpg"
 
@@ -271,8 +273,8 @@ def test_usage_faults(folder: Path, tmp_path: Path, words: list[str], message: s
 def test_missing_codec_is_named_with_how_to_get_it(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    absent = replace(PEERS["cjxl"], encode_words=("no-such-command", "IN", "OUT"))
-    monkeypatch.setitem(PEERS, "cjxl", absent)
+    absent = replace(REFERENCE_CODECS["cjxl"], encode_words=("no-such-command", "IN", "OUT"))
+    monkeypatch.setitem(REFERENCE_CODECS, "cjxl", absent)
     result = run(folder, "--codecs", "cjxl", "-o", tmp_path / "report")
     assert result.exit_code == 2
     assert "--codecs cjxl: not installed; install libjxl's tools" in result.output

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from vaecodec.entropy.integer_scale_network import SCALE_COUNT, ScaleNetwork, integer_parameters
-from vaecodec.network.vae import PRESETS, magnitude_code
-from vaecodec.network.vae import ScaleNetwork as TrainedScaleNetwork
 from vaecodec.entropy.coding_order import STEPS, group_mask, pick_step
+from vaecodec.entropy.integer_scale_network import IntegerScaleNetwork, integer_parameters
+from vaecodec.entropy.scales import SCALE_COUNT
+from vaecodec.network.config import PRESETS
+from vaecodec.network.scale_network import ScaleNetwork as TrainedScaleNetwork
+from vaecodec.network.scale_network import magnitude_code
 
 CONFIG = PRESETS["tiny"]
 CODES = (magnitude_code(torch.arange(256.0)) * 16).numpy()
@@ -39,7 +41,7 @@ def inputs(seed: int, rows: int = 3, columns: int = 2):
 
 
 def indices_of_step(
-    network: ScaleNetwork, z: np.ndarray, residuals: np.ndarray, step: int, level: int
+    network: IntegerScaleNetwork, z: np.ndarray, residuals: np.ndarray, step: int, level: int
 ) -> np.ndarray:
     """As the coder asks for them: `residuals` `[h, w, m]` become known step by step."""
     shape = residuals.shape[:2]
@@ -100,7 +102,7 @@ def reference_indices(p: dict[str, np.ndarray], z, residuals, known, level: int)
 @pytest.mark.parametrize("level", [0, 1, 255, 256, 700, 1279, 1280])
 def test_equals_the_specification_in_integers(level: int):
     p = integers(trained())
-    network = ScaleNetwork(p)
+    network = IntegerScaleNetwork(p)
     for step in range(STEPS):
         z, residuals = inputs(step)
         indices = indices_of_step(network, z, residuals, step, level)
@@ -112,10 +114,10 @@ def test_equals_the_specification_in_integers(level: int):
 def test_float32_and_float64_arithmetic_agree():
     p = integers(trained(spread=0.1))
     p["out"][:, 0] = 0
-    network = ScaleNetwork(p)
+    network = IntegerScaleNetwork(p)
     assert network.dtype == np.float32
     p["hidden"][0] = 32767  # a feature that only float64 surely holds, and that nothing reads
-    wide = ScaleNetwork(p)
+    wide = IntegerScaleNetwork(p)
     assert wide.dtype == np.float64
     z, residuals = inputs(5)
     for step in range(STEPS):
@@ -124,13 +126,13 @@ def test_float32_and_float64_arithmetic_agree():
 
 
 def test_large_weights_fall_back_to_float64():
-    assert ScaleNetwork(integers(trained(spread=30.0))).dtype == np.float64
+    assert IntegerScaleNetwork(integers(trained(spread=30.0))).dtype == np.float64
 
 
 def test_training_sees_the_integers_that_are_shipped():
     """At an anchor level the trained network's rounded index is the integer network's."""
     network = trained()
-    exact = ScaleNetwork(integers(network))
+    exact = IntegerScaleNetwork(integers(network))
     z, residuals = inputs(2)
     level, step = 3, 2
     seen, known = known_before(residuals, step)
@@ -152,4 +154,4 @@ def test_shapes_that_do_not_fit_are_refused(name: str):
     p = integers(trained())
     p[name] = p[name][:-1]
     with pytest.raises(ValueError, match="shape"):
-        ScaleNetwork(p)
+        IntegerScaleNetwork(p)

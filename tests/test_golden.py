@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vaecodec.inference.model import load_model
+from vaecodec.inference.loading import load_model
 
 GOLDEN = Path(__file__).parent / "golden"
 SYMBOLS = json.loads((GOLDEN / "symbols.json").read_text())
@@ -38,8 +38,8 @@ def test_every_golden_file_is_tested():
 
 def test_one_unit_in_one_weight_of_the_exact_network_is_an_error_not_a_picture(model):
     """What a machine that computed the tables differently would meet."""
-    from vaecodec.errors import FormatError
     from vaecodec.codec.decoder import decode_picture
+    from vaecodec.errors import FormatError
 
     data = (GOLDEN / "high.vae").read_bytes()
     weights = model.scale_network._weights["out"]

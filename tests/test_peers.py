@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from vaecodec.errors import VaecodecError
+from vaecodec.evaluation.reference_codecs import REFERENCE_CODECS
 from vaecodec.metrics.distortion import psnr_db
-from vaecodec.evaluation.reference_codecs import PEERS
 
 BAY = Path(__file__).parent / "photos" / "bay.jpg"
 MAGIC = {
@@ -26,13 +26,13 @@ MAGIC = {
 
 
 def peer_of(name: str):
-    peer = PEERS[name]
+    peer = REFERENCE_CODECS[name]
     if not peer.available():
         pytest.skip(f"{name}: {peer.hint}")
     return peer
 
 
-@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize("name", REFERENCE_CODECS)
 def test_more_quality_is_more_bytes_and_a_nearer_picture(name: str):
     peer = peer_of(name)
     image = Image.open(BAY).convert("RGB").crop((200, 100, 361, 230))
@@ -47,7 +47,7 @@ def test_more_quality_is_more_bytes_and_a_nearer_picture(name: str):
     assert list(ladder) == sorted(ladder)
 
 
-@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize("name", REFERENCE_CODECS)
 def test_files_hold_pixels_alone(name: str):
     peer = peer_of(name)
     pixels = Image.open(BAY).convert("RGB").crop((0, 0, 64, 48))
@@ -66,11 +66,11 @@ def test_jpeg_xl_codes_the_pixels_of_a_jpeg_file(tmp_path: Path):
 
 
 def test_a_tool_that_is_not_there_is_not_available():
-    absent = replace(PEERS["cjxl"], decode_words=("no-such-command", "IN", "OUT"))
+    absent = replace(REFERENCE_CODECS["cjxl"], decode_words=("no-such-command", "IN", "OUT"))
     assert not absent.available()
 
 
 def test_a_tool_that_fails_is_named():
-    failing = replace(PEERS["cjxl"], encode_words=("false", "IN", "OUT"))
+    failing = replace(REFERENCE_CODECS["cjxl"], encode_words=("false", "IN", "OUT"))
     with pytest.raises(VaecodecError, match="false: failed"):
         failing.encode(Image.new("RGB", (8, 8)), 50)

@@ -8,17 +8,18 @@ from conftest import make_photo
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vaecodec.format import container
 from vaecodec.codec import slice_coder as latents
 from vaecodec.codec import tiling
-from vaecodec.format.container import LEVEL_MAX, Header, pack_header, read_chunks, read_header
-from vaecodec.errors import CorruptSymbolsError, FormatError, ModelError, UsageError
-from vaecodec.metrics.distortion import psnr_db
-from vaecodec.inference.model import Model
-from vaecodec.picture.picture import Picture
-from vaecodec.codec.decoder import DecodeOptions, EncodeOptions, decode_picture, encode_picture
-from vaecodec.entropy.tables import PRECISION
+from vaecodec.codec.decoder import DecodeOptions, decode_picture
+from vaecodec.codec.encoder import EncodeOptions, encode_picture
 from vaecodec.codec.tiling import Region
+from vaecodec.entropy.tables import PRECISION
+from vaecodec.errors import CorruptSymbolsError, FormatError, ModelError, UsageError
+from vaecodec.format import container
+from vaecodec.format.container import LEVEL_MAX, Header, pack_header, read_chunks, read_header
+from vaecodec.inference.model import Model
+from vaecodec.metrics.distortion import psnr_db
+from vaecodec.picture.picture import Picture
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 7), (16, 16), (17, 64), (75, 97), (1, 200), (200, 1)])

@@ -1,4 +1,4 @@
-"""Meeting a wish: never over a size, never under a quality, near it, in few trials."""
+"""Meeting a target: never over a size, never under a quality, near it, in few trials."""
 
 import math
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vaecodec.codec.rate_control import Target, Trial, require, search
 from vaecodec.errors import VaecodecError
-from vaecodec.codec.rate_control import Trial, Wish, require, search
 
 LEVEL_MAX = 1280
 curves = st.tuples(st.floats(1.2, 4.5), st.floats(-0.5, 0.5), st.floats(100, 1e6))
@@ -28,10 +28,10 @@ def sizes(curve: tuple[float, float, float]):
 def test_sizes_are_met_within_one_percent_and_never_exceeded(curve, share: float, start: int):
     attempt = sizes(curve)
     smallest, largest = attempt(0).value, attempt(LEVEL_MAX).value
-    wish = Wish.size(smallest + share * (largest - smallest))
-    trial, count = search(attempt, wish, LEVEL_MAX, start)
-    assert trial.value <= wish.target
-    assert trial.value >= 0.99 * wish.target or attempt(trial.level + 1).value > wish.target
+    target = Target.size(smallest + share * (largest - smallest))
+    trial, count = search(attempt, target, LEVEL_MAX, start)
+    assert trial.value <= target.target
+    assert trial.value >= 0.99 * target.target or attempt(trial.level + 1).value > target.target
     assert count <= 20
 
 
@@ -40,7 +40,7 @@ def test_quality_is_reached_and_hardly_exceeded(target: float, start: int):
     def attempt(level: int) -> Trial:
         return Trial(level, 24 + 22 * (level / LEVEL_MAX) ** 0.9, b"")
 
-    trial, count = search(attempt, Wish.quality(target, 0.05), LEVEL_MAX, start)
+    trial, count = search(attempt, Target.quality(target, 0.05), LEVEL_MAX, start)
     assert target <= trial.value <= target + 0.05
     assert count <= 20
 
@@ -48,13 +48,13 @@ def test_quality_is_reached_and_hardly_exceeded(target: float, start: int):
 @pytest.mark.parametrize("target, level", [(10, 0), (1e9, LEVEL_MAX)])
 def test_beyond_the_scale_the_nearest_end_is_taken(target: float, level: int):
     attempt = sizes((3.0, 0.0, 1000.0))
-    trial, _ = search(attempt, Wish.size(target), LEVEL_MAX, 640)
+    trial, _ = search(attempt, Target.size(target), LEVEL_MAX, 640)
     assert trial.level == level
 
 
 def test_a_wish_that_cannot_be_met_names_the_nearest():
     attempt = sizes((3.0, 0.0, 1000.0))
-    trial, _ = search(attempt, Wish.size(10), LEVEL_MAX, 640)
+    trial, _ = search(attempt, Target.size(10), LEVEL_MAX, 640)
     with pytest.raises(VaecodecError, match="10 bytes cannot be met.*1000 bytes; --best-effort"):
-        require(Wish.size(10), trial, "bytes")
-    require(Wish.size(1e9), search(attempt, Wish.size(1e9), LEVEL_MAX, 640)[0], "bytes")
+        require(Target.size(10), trial, "bytes")
+    require(Target.size(1e9), search(attempt, Target.size(1e9), LEVEL_MAX, 640)[0], "bytes")

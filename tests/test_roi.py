@@ -10,28 +10,18 @@ from click.testing import CliRunner
 from conftest import make_photo
 from PIL import Image
 
-from vaecodec.codec import gain_map
 from vaecodec.__main__ import main
-from vaecodec.format.container import CHUNK_BYTES, Chunk, Header, describe, read_chunks, read_header
-from vaecodec.errors import FormatError, UsageError
-from vaecodec.codec.gain_map import (
-    MAX_OFFSET,
-    STEP,
-    at_nominal_gain,
-    gain_map_of_mask,
-    unpack_gain_map,
-)
-from vaecodec.inference.model import Model
-from vaecodec.picture.picture import Picture
-from vaecodec.codec.decoder import (
-    DecodeOptions,
-    EncodeOptions,
-    decode_picture,
-    encode_picture,
-    verify_file,
-)
+from vaecodec.codec import gain_map
+from vaecodec.codec.decoder import DecodeOptions, decode_picture, verify_file
+from vaecodec.codec.encoder import EncodeOptions, encode_picture
+from vaecodec.codec.gain_map import MAX_OFFSET, at_nominal_gain, gain_map_of_mask, unpack_gain_map
 from vaecodec.codec.targets import encode_to_target
 from vaecodec.codec.tiling import Region
+from vaecodec.entropy.scales import STEP
+from vaecodec.errors import FormatError, UsageError
+from vaecodec.format.container import CHUNK_BYTES, Chunk, Header, describe, read_chunks, read_header
+from vaecodec.inference.model import Model
+from vaecodec.picture.picture import Picture
 
 PHOTO = make_photo(150, 210, seed=4)
 INSIDE = (slice(32, 96), slice(64, 160))
@@ -125,8 +115,7 @@ def test_maps_survive_packing_and_follow_the_mask():
 
 
 def test_the_step_is_the_ratio_of_neighbouring_scales():
-    from vaecodec.network.config import SCALE_RANGE
-    from vaecodec.entropy.integer_scale_network import SCALE_COUNT
+    from vaecodec.entropy.scales import SCALE_COUNT, SCALE_RANGE
 
     low, high = SCALE_RANGE
     assert STEP == pytest.approx((high / low) ** (1 / (SCALE_COUNT - 1)))

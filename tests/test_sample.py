@@ -9,9 +9,12 @@ from click.testing import CliRunner, Result
 from conftest import make_photo
 from PIL import Image
 
-from vaecodec.codec import slice_coder as latents
-from vaecodec.codec import sampling as sample
 from vaecodec.__main__ import main
+from vaecodec.codec import sampling as sample
+from vaecodec.codec import slice_coder as latents
+from vaecodec.codec.decoder import decode_picture, verify_file
+from vaecodec.codec.encoder import EncodeOptions, encode_picture
+from vaecodec.entropy.coder import TableSet
 from vaecodec.format.container import (
     GAIN_MAP_TYPE,
     Header,
@@ -20,10 +23,8 @@ from vaecodec.format.container import (
     read_chunks,
     read_header,
 )
-from vaecodec.entropy.coder import TableSet
 from vaecodec.inference.model import Model
 from vaecodec.picture.picture import Picture
-from vaecodec.codec.decoder import EncodeOptions, decode_picture, encode_picture, verify_file
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import torch
 from conftest import make_photo
 
 import vaecodec
-from vaecodec.errors import PictureError
-from vaecodec.picture.picture import Picture
 from vaecodec.codec.tensors import picture_of_tensor
+from vaecodec.errors import PictureError
 from vaecodec.inference.torch_backend import TorchTransforms
+from vaecodec.picture.picture import Picture
 
 PHOTO = make_photo(60, 84, seed=4)
 GREY = PHOTO[:, :, 1]

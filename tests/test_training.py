@@ -16,19 +16,20 @@ from conftest import make_photo
 from PIL import Image
 from safetensors import safe_open
 
-from vaecodec.network import rate_distortion as rates
-from vaecodec.entropy import rdoq as rounding
 from vaecodec.__main__ import main
-from vaecodec.training.dataset import CropSampler, scan_folder, split_of
-from vaecodec.entropy.integer_scale_network import SCALE_COUNT
-from vaecodec.training.export import export_model, network_from_weights
-from vaecodec.training.losses import ms_ssim, rate_distortion
-from vaecodec.metrics.distortion import psnr_db
-from vaecodec.network.vae import PRESETS, VAE
-from vaecodec.network.rate_distortion import scale_of_index
+from vaecodec.entropy import rdoq as rounding
+from vaecodec.entropy.scales import SCALE_COUNT
 from vaecodec.entropy.tables import logistic_frequencies, table_from_frequencies
-from vaecodec.training.trainer import Trainer
+from vaecodec.metrics.distortion import psnr_db
+from vaecodec.network import rate_distortion as rates
+from vaecodec.network.config import PRESETS
+from vaecodec.network.rate_distortion import log_scale_of_index
+from vaecodec.network.vae import VAE, network_from_weights
 from vaecodec.network.weights import load_weights, save_weights
+from vaecodec.training.dataset import CropSampler, scan_folder, split_of
+from vaecodec.training.export import export_model
+from vaecodec.training.losses import ms_ssim, rate_distortion
+from vaecodec.training.trainer import Trainer
 
 FAST = [
     "--preset",
@@ -284,10 +285,10 @@ def test_once_settled_figures_compare_only_with_settled_ones(
 def test_once_settled_residuals_are_rounded_as_the_default_effort_rounds_them():
     indices = np.arange(16, SCALE_COUNT).repeat(601)
     d = np.tile(np.linspace(-3, 3, 601, dtype=np.float32), SCALE_COUNT - 16)
-    scales = scale_of_index(torch.arange(SCALE_COUNT)).exp().tolist()
+    scales = log_scale_of_index(torch.arange(SCALE_COUNT)).exp().tolist()
     tables = [table_from_frequencies(*logistic_frequencies(scale, 300)) for scale in scales]
-    encoded = rounding.round_by_cost(d, rounding.rounding_margins(tables), indices)
-    trained = rates.round_by_cost(torch.from_numpy(d), torch.from_numpy(indices)).numpy()
+    encoded = rounding.rdoq_straight_through(d, rounding.rounding_margins(tables), indices)
+    trained = rates.rdoq_straight_through(torch.from_numpy(d), torch.from_numpy(indices)).numpy()
     assert (trained != encoded).mean() < 0.002  # ties
     assert (trained != np.rint(d)).mean() > 0.01
 

@@ -13,12 +13,14 @@ from click.testing import CliRunner, Result
 from conftest import make_photo
 from PIL import Image
 
-from vaecodec.commands import sample as cli_show
-from vaecodec.cli import viewer as view
 from vaecodec.__main__ import main
+from vaecodec.cli import terminal_picture
+from vaecodec.cli import viewer as view
+from vaecodec.codec.decoder import decode_picture
+from vaecodec.codec.encoder import EncodeOptions, encode_picture
+from vaecodec.commands import view as view_command
 from vaecodec.inference.model import Model
 from vaecodec.picture.picture import Picture
-from vaecodec.codec.decoder import EncodeOptions, decode_picture, encode_picture
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="uses a stand-in for xdg-open")
 
@@ -106,7 +108,7 @@ def test_killed_while_waiting_it_leaves_nothing(tmp_path: Path):
 def test_large_pictures_are_shown_scaled(run, vae, tmp_path, monkeypatch):
     viewer(tmp_path, monkeypatch, f'cp "$1" {tmp_path}/seen.png')
     monkeypatch.setattr(view, "KEPT_SECONDS", 0)
-    monkeypatch.setattr(cli_show, "VIEW_PIXELS", 90 * 60 / 4)
+    monkeypatch.setattr(view_command, "VIEW_PIXELS", 90 * 60 / 4)
     assert "90x60 at 1/2," in run(vae).stderr
     assert Image.open(tmp_path / "seen.png").size == (45, 30)
 
@@ -135,11 +137,11 @@ def test_encrypted_files_are_shown_with_their_passphrase(
 
 def test_blocks_show_two_pixels_a_cell_in_their_own_colours():
     samples = np.uint8([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [10, 20, 30]]])
-    text = view.blocks(samples, 2, 1, 2**24)
+    text = terminal_picture.blocks(samples, 2, 1, 2**24)
     assert text == (
         "\x1b[38;2;255;0;0;48;2;0;0;255m\u2580\x1b[38;2;0;255;0;48;2;10;20;30m\u2580\x1b[0m"
     )
-    text = view.blocks(samples, 2, 1, 256)
+    text = terminal_picture.blocks(samples, 2, 1, 256)
     assert re.findall(r"5;(\d+)", text) == ["196", "21", "46", "233"]
 
 
@@ -154,12 +156,12 @@ def test_blocks_show_two_pixels_a_cell_in_their_own_colours():
     ],
 )
 def test_colours_are_those_of_the_terminal(environment: dict, terminal: bool, colours: int):
-    assert view.colours_of(environment, terminal) == colours
+    assert terminal_picture.colours_of(environment, terminal) == colours
 
 
 def test_blocks_fit_and_transparency_is_grey():
     clear = np.zeros((100, 300, 4), np.uint8)
-    rows = view.blocks(clear, 60, 50, 2**24).split("\n")
+    rows = terminal_picture.blocks(clear, 60, 50, 2**24).split("\n")
     assert len(rows) == 10 and all(row.count("\u2580") == 60 for row in rows)
     assert set(re.findall(r"2;(\d+;\d+;\d+)", "".join(rows))) == {"128;128;128"}
-    assert len(view.blocks(clear[:, :10], 60, 5, 0, unicode=False).split("\n")) == 5
+    assert len(terminal_picture.blocks(clear[:, :10], 60, 5, 0, unicode=False).split("\n")) == 5

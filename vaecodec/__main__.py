@@ -11,18 +11,21 @@ import sys
 
 import click
 
-from vaecodec.version import __version__
+from vaecodec.cli.messages import say_fault
+from vaecodec.cli.options import EPILOG
 from vaecodec.commands.compare import compare
 from vaecodec.commands.decode import decode
 from vaecodec.commands.encode import encode
 from vaecodec.commands.evaluate import evaluate
 from vaecodec.commands.export import export
 from vaecodec.commands.help import help_command
-from vaecodec.commands.info import info, verify
-from vaecodec.cli.options import EPILOG, say_fault
-from vaecodec.commands.sample import sample, view
+from vaecodec.commands.info import info
+from vaecodec.commands.sample import sample
 from vaecodec.commands.train import train
+from vaecodec.commands.verify import verify
+from vaecodec.commands.view import view
 from vaecodec.errors import VaecodecError
+from vaecodec.version import __version__
 
 # Read when numpy is imported, which is later. The products in numpy are small and stand between
 # those of ONNX Runtime; OpenBLAS's threads wait busily for the next one, and cost more than they

@@ -22,24 +22,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from vaecodec.codec.canvas import Canvas
-from vaecodec.format.container import MAX_PIXELS, describe, read_header
-from vaecodec.codec.effort import DEFAULT_EFFORT
-from vaecodec.errors import PictureError, UsageError
 from vaecodec.atomic_files import write_whole
-from vaecodec.inference.model import Model, ModelLoader
-from vaecodec.picture.picture import Picture
-from vaecodec.picture.reader import picture_from_image, read_picture
-from vaecodec.picture.writer import check_suffix, pillow_image, write_picture
-from vaecodec.codec.decoder import (
-    DecodeOptions,
-    EncodeOptions,
-    decode_picture,
-    encode_picture,
-)
+from vaecodec.codec.canvas import Canvas
+from vaecodec.codec.decoder import DecodeOptions, decode_picture
+from vaecodec.codec.effort import DEFAULT_EFFORT
+from vaecodec.codec.encoder import EncodeOptions, encode_picture
 from vaecodec.codec.quality import DEFAULT_QUALITY, level_of_quality, quality_of_level
 from vaecodec.codec.targets import encode_to_target
 from vaecodec.codec.tiling import Region
+from vaecodec.errors import PictureError, UsageError
+from vaecodec.format.container import MAX_PIXELS, describe, read_header
+from vaecodec.inference.loading import ModelLoader
+from vaecodec.inference.model import Model
+from vaecodec.picture.picture import Picture
+from vaecodec.picture.reader import picture_from_image, read_picture
+from vaecodec.picture.writer import check_suffix, pillow_image, write_picture
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -128,7 +125,10 @@ class Codec:
         uint8, or uint16 for a picture of 16 bits; C is 1 or 3, and one more with transparency. With
         a codec on torch the pixels never leave the device.
         """
-        from vaecodec.codec.tensors import TensorCanvas, tensor_of_picture  # torch is slow to import
+        from vaecodec.codec.tensors import (  # torch is slow to import
+            TensorCanvas,
+            tensor_of_picture,
+        )
 
         chosen = _decode_options(**options)
         model = self._model_of(data, chosen)

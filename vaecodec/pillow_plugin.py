@@ -10,8 +10,8 @@ from typing import BinaryIO
 from PIL import Image, ImageFile
 
 from vaecodec.api import default_codec, info
-from vaecodec.format.container import MAGIC, read_header
 from vaecodec.errors import FormatError, VaecodecError
+from vaecodec.format.container import MAGIC, read_header
 
 _MODES = {"RGB": "RGB", "grey": "L", "RGB16": "RGB", "grey16": "I;16"}
 _WITH_ALPHA = {"RGB": "RGBA", "L": "LA", "I;16": "LA"}

@@ -2,20 +2,22 @@
 
 import signal
 import sys
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from vaecodec.cli.jobs import Outcome, plan, run
-from vaecodec.cli.options import is_pipe
-from vaecodec.cli.messages import Report, StatusLine, Voice
+from vaecodec.cli.jobs import FileOutcome, plan, run
+from vaecodec.cli.messages import FileReport, Voice
+from vaecodec.cli.progress import Progress
+from vaecodec.cli.streams import is_pipe
 from vaecodec.errors import UsageError
+from vaecodec.signals import STOPPING, handled
 
 if TYPE_CHECKING:
-    from vaecodec.inference.model import ModelLoader
+    from vaecodec.inference.loading import ModelLoader
 
 RECURSIVE = click.option(
     "-r", "--recursive", is_flag=True, help="Take folders with all below them."
@@ -39,7 +41,7 @@ ON_ERROR = click.option(
 
 
 def many_files(command: Callable) -> Callable:
-    """Gives a command the options that `run_many` takes."""
+    """Gives a command the options of `ManyFiles` and `run_many`."""
     return RECURSIVE(JOBS(SKIP_EXISTING(ON_ERROR(command))))
 
 
@@ -56,33 +58,45 @@ def single_target(sources: tuple[Path, ...], output: Path | None, suffix: str) -
     return sources[0] if is_pipe(sources[0]) else sources[0].with_suffix(suffix)
 
 
+@dataclass(frozen=True)
+class ManyFiles:
+    """Which files to work on, and where the results go.
+
+    `sources`: files, folders and patterns; `output`: folder, None for beside the sources; `suffix`:
+    of the results; `wanted`: which files of a folder.
+    """
+
+    sources: tuple[Path, ...]
+    output: Path | None
+    suffix: str
+    wanted: Callable[[Path], bool]
+    recursive: bool
+    skip_existing: bool
+
+
 def run_many(
-    sources: tuple[Path, ...],
-    output: Path | None,
-    suffix: str,
-    wanted: Callable[[Path], bool],
-    work: Callable[[Path, Path], Report],
+    many: ManyFiles,
+    work: Callable[[Path, Path], FileReport],
     loader: "ModelLoader",
     voice: Voice,
-    recursive: bool,
     jobs: int | None,
-    skip_existing: bool,
     on_error: str,
 ) -> None:
-    """Do `work` (source, target) for all files; exits 1 if any failed."""
-    planned = plan(sources, output, suffix, recursive, wanted)
+    """Do `work` (source, target) for all files, `jobs` at a time; exits 1 if any failed."""
+    planned = plan(many.sources, many.output, many.suffix, many.recursive, many.wanted)
     if not planned:
-        named = ", ".join(map(str, sources))
+        named = ", ".join(map(str, many.sources))
         raise UsageError(f"{named}: directory without such files; -r takes all below it")
     workers = min(jobs or loader.workers, len(planned))
     loader.is_shared = workers > 1  # the files share the cores, so the slices of one do not
     tally = _Tally(len(planned), voice)
-    with _Interruption() as interruption:
+    interruption = _Interruption()
+    with handled(interruption.note, *STOPPING):
         for outcome in run(
             planned,
             lambda job: work(job.source, job.target),
             workers,
-            skip_existing,
+            many.skip_existing,
             on_error == "stop",
             lambda: interruption.signal != 0,
         ):
@@ -95,27 +109,17 @@ def run_many(
 
 
 class _Interruption:
-    """Takes Ctrl-C and a polite kill as a wish to stop after the files being worked on.
+    """Takes Ctrl-C and a polite kill as a target to stop after the files being worked on.
 
     A second one ends the process at once.
     """
 
     def __init__(self) -> None:
         self.signal = 0
-        self._handlers: dict[int, Any] = {}
 
-    def __enter__(self) -> "_Interruption":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._handlers[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _: object) -> None:
+    def note(self, number: int, _: object) -> None:
         self.signal = number
-        for every in self._handlers:
+        for every in STOPPING:
             signal.signal(every, signal.SIG_DFL)
 
 
@@ -125,25 +129,24 @@ class _Tally:
     def __init__(self, total: int, voice: Voice):
         self.total, self.voice = total, voice
         self.done = self.skipped = self.failed = self.bytes_in = self.bytes_out = 0
-        self.started = time.monotonic()
-        self.status = StatusLine(not voice.quiet)
+        self.progress = Progress(not voice.quiet)
 
     @property
     def seen(self) -> int:
         return self.done + self.skipped + self.failed
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: FileOutcome) -> None:
         if outcome.skipped:
             self.skipped += 1
             self.voice.say_skipped(outcome.job.source, outcome.job.target)
         else:
-            self.status.clear()
+            self.progress.clear()
             self._add_worked(outcome)
-        elapsed = time.monotonic() - self.started
-        left = elapsed / self.seen * (self.total - self.seen)
-        self.status.show(f"{self.seen} of {self.total} files, {self._sizes()}, {left:.0f} s left")
+        share = self.seen / self.total
+        text = f"{self.seen} of {self.total} files, {self._sizes()}, {self.progress.left(share)}"
+        self.progress.show(share, text)
 
-    def _add_worked(self, outcome: Outcome) -> None:
+    def _add_worked(self, outcome: FileOutcome) -> None:
         if outcome.fault is not None:
             self.failed += 1
             self.voice.say_fault(outcome.job.source, outcome.job.target, outcome.fault)
@@ -157,7 +160,7 @@ class _Tally:
             self.voice.say_notes(outcome.result)
 
     def summarise(self, remark: str) -> None:
-        self.status.clear()
+        self.progress.clear()
         if self.voice.quiet:
             return
         parts = [f"{self.done} done", f"{self.failed} failed"]

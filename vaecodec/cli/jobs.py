@@ -15,7 +15,7 @@ from vaecodec.errors import UsageError, VaecodecError
 
 
 @dataclass(frozen=True)
-class Job:
+class FileJob:
     """One file to make from another."""
 
     source: Path
@@ -23,10 +23,10 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FileOutcome:
     """What became of a job: what the work returned, or why it failed; neither where skipped."""
 
-    job: Job
+    job: FileJob
     result: Any = None
     fault: str | None = None
     skipped: bool = False
@@ -38,7 +38,7 @@ def plan(
     suffix: str,
     recursive: bool,
     wanted: Callable[[Path], bool],
-) -> list[Job]:
+) -> list[FileJob]:
     """The jobs for files, folders and patterns, with outputs of `suffix` under `folder`.
 
     A folder's tree is kept; of its files those that are `wanted` are taken. Without `folder` each
@@ -53,7 +53,7 @@ def plan(
     short = {source: base / relative.with_suffix(suffix) for source, relative in found.items()}
     shared = {target for target, count in Counter(short.values()).items() if count > 1}
     jobs = [
-        Job(source, base / f"{relative}{suffix}" if short[source] in shared else short[source])
+        FileJob(source, base / f"{relative}{suffix}" if short[source] in shared else short[source])
         for source, relative in found.items()
     ]
     for target, count in Counter(job.target for job in jobs).items():
@@ -100,37 +100,39 @@ def _may_be_file(path: Path) -> bool:
 
 
 def run(
-    jobs: list[Job],
-    work: Callable[[Job], Any],
+    jobs: list[FileJob],
+    work: Callable[[FileJob], Any],
     workers: int,
     skip_existing: bool,
     stop_on_error: bool,
     stopped: Callable[[], bool] = lambda: False,
-) -> Iterator[Outcome]:
+) -> Iterator[FileOutcome]:
     """Outcomes as they come. `work` raises VaecodecError.
 
     No more jobs are begun than are being worked on. Once `stopped` says so none is begun, and
     those that are being worked on are finished, so that stopping leaves nothing half done.
     """
 
-    def attempt(job: Job) -> Outcome:
+    def attempt(job: FileJob) -> FileOutcome:
         if skip_existing and job.target.exists():
-            return Outcome(job, skipped=True)
+            return FileOutcome(job, skipped=True)
         if job.source.is_dir():
-            return Outcome(job, fault=f"{job.source}: cannot read this folder")
+            return FileOutcome(job, fault=f"{job.source}: cannot read this folder")
         try:
             job.target.parent.mkdir(parents=True, exist_ok=True)
-            return Outcome(job, work(job))
+            return FileOutcome(job, work(job))
         except VaecodecError as error:
-            return Outcome(job, fault=str(error))
+            return FileOutcome(job, fault=str(error))
         except OSError as error:
-            return Outcome(job, fault=f"{job.target}: {error.strerror or error}")
+            return FileOutcome(job, fault=f"{job.target}: {error.strerror or error}")
         except MemoryError:
-            return Outcome(job, fault=f"{job.source}: not enough memory for a picture of this size")
+            return FileOutcome(
+                job, fault=f"{job.source}: not enough memory for a picture of this size"
+            )
 
     remaining = iter(jobs)
     with ThreadPoolExecutor(workers) as pool:
-        running: set[Future[Outcome]] = set()
+        running: set[Future[FileOutcome]] = set()
         while True:
             if stopped():
                 remaining = iter(())

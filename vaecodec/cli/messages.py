@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vaecodec.cli.options import JSON, QUIET, VERBOSE, is_pipe, say_fault
-from vaecodec.format.container import Header, describe, read_header
-from vaecodec.errors import VaecodecError
+from vaecodec.cli.options import JSON, QUIET, VERBOSE
+from vaecodec.cli.streams import is_pipe
 from vaecodec.codec.quality import quality_of_level
+from vaecodec.errors import VaecodecError
+from vaecodec.format.container import Header, describe, read_header
 
 if TYPE_CHECKING:
     from vaecodec.inference.model import Model
 
 
-class Report:
+class FileReport:
     """What is known of one file: `facts` for machines, `text` for people."""
 
     def __init__(self, source: Path, target: Path | None = None):
@@ -93,21 +95,6 @@ class Report:
         return "\n".join([*lines, f"  seconds: {seconds}"] if seconds else lines)
 
 
-class StatusLine:
-    """A line on a terminal that the next one replaces; nothing where there is no terminal."""
-
-    def __init__(self, wanted: bool):
-        self.shown = wanted and sys.stderr.isatty()
-
-    def show(self, text: str) -> None:
-        if self.shown:
-            click.echo(f"\r{text:<79}", nl=False, err=True)
-
-    def clear(self) -> None:
-        if self.shown:
-            click.echo(f"\r{'':<79}\r", nl=False, err=True)
-
-
 @dataclass(frozen=True)
 class Voice:
     """How much is said, and to whom."""
@@ -116,7 +103,7 @@ class Voice:
     verbose: bool = False
     as_json: bool = False
 
-    def say(self, report: Report) -> None:
+    def say(self, report: FileReport) -> None:
         """Say that all went well."""
         if self.as_json:
             click.echo(report.to_json(), err=report.to_stderr)
@@ -125,14 +112,14 @@ class Voice:
         if not self.quiet:
             click.echo(report.to_text(self.verbose), err=report.to_stderr)
 
-    def say_notes(self, report: Report) -> None:
+    def say_notes(self, report: FileReport) -> None:
         for note in report.notes:
             click.echo(note, err=True)
 
     def say_fault(self, source: Path, target: Path | None, fault: str) -> None:
         """Say that a file could not be worked on."""
         if self.as_json:
-            report = Report(source, target)
+            report = FileReport(source, target)
             report.facts |= {"ok": False, "fault": fault}
             click.echo(report.to_json(), err=report.to_stderr)
         else:
@@ -141,11 +128,13 @@ class Voice:
     def say_skipped(self, source: Path, target: Path) -> None:
         """Say, to machines only, that an output was there already."""
         if self.as_json:
-            report = Report(source, target)
+            report = FileReport(source, target)
             report.facts["skipped"] = True
             click.echo(report.to_json())
 
-    def work_on_one(self, work: Callable[[Path, Path], Report], source: Path, target: Path) -> None:
+    def work_on_one(
+        self, work: Callable[[Path, Path], FileReport], source: Path, target: Path
+    ) -> None:
         """Do the work on a file and say what became of it. Raises as `work` does, unless in
         JSON."""
         try:
@@ -166,3 +155,11 @@ def reporting(command: Callable) -> Callable:
         return command(voice=Voice(quiet, verbose, as_json), **others)
 
     return QUIET(VERBOSE(JSON(with_voice)))
+
+
+def say_fault(message: str) -> None:
+    """A fault as one line on standard error; its start is red on a terminal, unless NO_COLOR."""
+    start = "vaecodec:"
+    if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
+        start = click.style(start, fg="red")
+    click.echo(f"{start} {' '.join(message.split())}", err=True)

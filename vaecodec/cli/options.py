@@ -1,23 +1,22 @@
 """What the commands share: options, opening inputs, naming files in faults."""
 
-import io
-import os
-import sys
-import unicodedata
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from vaecodec.format.container import MAX_PIXELS, is_encrypted
-from vaecodec.errors import UsageError, VaecodecError
-from vaecodec.atomic_files import check_writable, write_whole
+from vaecodec.cli.param_types import POSITIVE, SizeType
+from vaecodec.codec.effort import DEFAULT_EFFORT, EFFORT_MAX
+from vaecodec.codec.quality import DEFAULT_QUALITY
+from vaecodec.format.container import MAX_PIXELS
 
 if TYPE_CHECKING:
-    from vaecodec.inference.model import Model, ModelLoader
+    from vaecodec.inference.loading import ModelLoader
+    from vaecodec.inference.model import Model
 
 EPILOG = "Exit codes: 0 done, 1 the data could not be processed, 2 wrong usage."
 
@@ -62,13 +61,13 @@ class ModelChoice:
 
     def load(self, model_id: bytes | None = None) -> "Model":
         """As model.load_model, for one use."""
-        from vaecodec.inference.model import load_model
+        from vaecodec.inference.loading import load_model
 
         return load_model(self.path, self.device, model_id, self.backend)
 
     def loader(self) -> "ModelLoader":
         """For many uses."""
-        from vaecodec.inference.model import ModelLoader
+        from vaecodec.inference.loading import ModelLoader
 
         return ModelLoader(self.path, self.device, self.backend)
 
@@ -91,91 +90,61 @@ LIMIT = click.option(
     help="Refuse larger pictures.",
 )
 
-
-PASSPHRASE_FILE = click.option(
-    "--passphrase-file", type=PATH, default=None, help="File whose first line is the passphrase."
+QUALITY = click.option(
+    "-q",
+    "--quality",
+    type=click.FloatRange(0, 100),
+    default=DEFAULT_QUALITY,
+    show_default=True,
+    help="0 smallest to 100 best, continuous.",
 )
 
+TARGET_SIZE = click.option(
+    "--target-size",
+    type=SizeType(),
+    default=None,
+    help="As good as fits into this size: 200kB, 1.5MiB.",
+)
 
-def read_passphrase(file: Path | None, ask: bool, confirm: bool = False) -> bytes | None:
-    """The passphrase from a file, the environment, or (with `ask`, on a terminal) a prompt; else
-    None."""
-    text = os.environ.get("VAECODEC_PASSPHRASE")
-    if file is not None:
-        with open_input(file) as opened:
-            text = opened.readline().decode("utf-8", "surrogateescape").rstrip("\r\n")
-    elif text is None and ask and sys.stdin.isatty():
-        text = click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
-    if text is None:
-        return None
-    if not text:
-        raise UsageError("the passphrase is empty")
-    return unicodedata.normalize("NFC", text).encode("utf-8", "surrogateescape")
+TARGET_BPP = click.option(
+    "--target-bpp", type=POSITIVE, default=None, help="As good as fits into so many bits per pixel."
+)
 
+TARGET_PSNR = click.option(
+    "--target-psnr", type=POSITIVE, default=None, help="As small as reaches this PSNR in dB."
+)
 
-def passphrase_for(source: BinaryIO, file: Path | None) -> bytes | None:
-    """The passphrase for reading an open .vae file, if it is encrypted."""
-    return read_passphrase(file, ask=True) if is_encrypted(source) else None
+TARGET_MS_SSIM = click.option(
+    "--target-ms-ssim",
+    type=click.FloatRange(0, 1),
+    default=None,
+    help="As small as reaches this MS-SSIM.",
+)
 
+BEST_EFFORT = click.option(
+    "--best-effort", is_flag=True, help="Take the nearest where a target cannot be met."
+)
 
-def write_output(target: Path, write: Callable[[BinaryIO], object], force: bool) -> int:
-    """Write a file whole or not at all, or to standard output for `-`; returns its bytes."""
-    if not is_pipe(target):
-        return write_whole(target, write, force)
-    buffer = io.BytesIO()
-    write(buffer)
-    sys.stdout.buffer.write(buffer.getbuffer())
-    sys.stdout.buffer.flush()
-    return buffer.tell()
+EFFORT = click.option(
+    "--effort",
+    type=click.IntRange(0, EFFORT_MAX),
+    default=DEFAULT_EFFORT,
+    show_default=True,
+    help="0 fastest to 9 smallest; from 2 on the picture's latents are refined, which needs torch.",
+)
 
+TIMEOUT = click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=POSITIVE,
+    default=math.inf,
+    help="Time for refining a picture; what it has become by then is written.",
+)
 
-class naming:
-    """Puts the file's name before the message of a fault found inside it."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type | None, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, VaecodecError) and not str(error).startswith(f"{self.path}: "):
-            raise type(error)(f"{self.path}: {error}") from None
-
-
-def say_fault(message: str) -> None:
-    """A fault as one line on standard error; its start is red on a terminal, unless NO_COLOR."""
-    start = "vaecodec:"
-    if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
-        start = click.style(start, fg="red")
-    click.echo(f"{start} {' '.join(message.split())}", err=True)
-
-
-def is_pipe(path: Path) -> bool:
-    """Whether a path stands for standard input or output."""
-    return str(path) == "-"
-
-
-def open_input(path: Path) -> BinaryIO:
-    """A file opened for reading; all of standard input for `-`. Raises UsageError."""
-    if is_pipe(path):
-        return io.BytesIO(sys.stdin.buffer.read())
-    try:
-        return path.open("rb")
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise UsageError(f"{path}: is a directory; name a .vae file") from None
-    except OSError as error:
-        raise VaecodecError(f"{path}: cannot read: {error.strerror}") from None
-
-
-def check_output(source: Path, target: Path, force: bool) -> None:
-    """Raise UsageError, before any work is done, for an output that cannot be written."""
-    if is_pipe(target):
-        if sys.stdout.isatty():
-            raise UsageError("standard output is a terminal; name a file with -o, or use a pipe")
-        return
-    check_writable(target, force)
-    if target.exists() and source.exists() and target.samefile(source):
-        raise UsageError(f"{source}: is input and output at once; name another output with -o")
+ROI = click.option(
+    "--roi",
+    metavar="MASK",
+    type=PATH,
+    default=None,
+    help="Picture of the same size: white parts keep the quality, black ones get less of it.",
+)

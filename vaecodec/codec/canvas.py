@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vaecodec.codec.tiling import Region, Window, crop_to_picture
 from vaecodec.format.container import Header
 from vaecodec.picture.picture import box_average
-from vaecodec.codec.tiling import Region, Window, crop_to_picture
 
 if TYPE_CHECKING:
-    from vaecodec.inference.model import Transforms
+    from vaecodec.inference.interfaces import Transforms
 
 
 class Canvas:

@@ -1,12 +1,11 @@
 """What each effort does: how residuals are rounded, and how long latents are refined."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vaecodec.errors import UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 # Steps of gradient descent (refine.py) at each effort. Without any, residuals are rounded by rate
 # and distortion (rounding.py) from effort 1 on, which is worth more than the first four steps.
@@ -22,22 +21,3 @@ def check_effort(effort: int) -> None:
     """Raise UsageError outside 0..EFFORT_MAX."""
     if not 0 <= effort <= EFFORT_MAX:
         raise UsageError(f"effort {effort} is not in 0..{EFFORT_MAX}")
-
-
-@dataclass(frozen=True)
-class SliceToRefine:
-    """What refinement of a slice starts from.
-
-    `x`: pixels `[H, W, 3]` in 0..1, or `[H, W, 1]` for grey, of the slice's window without what
-    lies beyond the picture; `y`: latents `[h, w, m]` of the window; `rows`, `columns`: the place
-    of the slice in `y`; `z`: hyper-latents of the slice before rounding `[hz, wz, cz]`; `level`: of
-    the file; `offsets`: of the window's gains `[h, w, 1]` (gain_map.py).
-    """
-
-    x: "np.ndarray"
-    y: "np.ndarray"
-    rows: slice
-    columns: slice
-    z: "np.ndarray"
-    level: int
-    offsets: "np.ndarray | None"

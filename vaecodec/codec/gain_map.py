@@ -11,17 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vaecodec.format.container import GAIN_MAP_TYPE, Chunk, Header
-from vaecodec.network.config import SCALE_RANGE
+from vaecodec.entropy.scales import STEP
 from vaecodec.errors import FormatError, UsageError
-from vaecodec.entropy.integer_scale_network import SCALE_COUNT
+from vaecodec.format.container import GAIN_MAP_TYPE, Chunk, Header
+from vaecodec.network.config import STRIDE_Y
 from vaecodec.picture.picture import box_average
-from vaecodec.codec.tiling import STRIDE_Y
 
 CELL = 32  # pixels
 CELL_LATENTS = CELL // STRIDE_Y
 MAX_OFFSET = 12
-STEP = (SCALE_RANGE[1] / SCALE_RANGE[0]) ** (1 / (SCALE_COUNT - 1))  # of the tables: 1.114
 ROI_OFFSET = 7  # between the white and the black of a mask, 6.6 dB at high rates
 # STEP**-k for k = -12..12 with 16 fraction bits, for integers that must agree everywhere.
 INVERSE_STEPS = (

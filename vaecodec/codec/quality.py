@@ -1,8 +1,8 @@
 """The one quality scale, 0 (smallest) to 100 (best), and the levels that files hold."""
 
-from vaecodec.format.container import LEVEL_MAX
 from vaecodec.codec.effort import DEFAULT_EFFORT, LEVELS_BELOW, check_effort
 from vaecodec.errors import UsageError
+from vaecodec.format.container import LEVEL_MAX
 
 DEFAULT_QUALITY = 60.0
 

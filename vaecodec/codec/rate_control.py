@@ -1,4 +1,4 @@
-"""The level that meets a wish: a size that must not be exceeded, or a quality that must be
+"""The level that meets a target: a size that must not be exceeded, or a quality that must be
 reached."""
 
 import math
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from vaecodec.errors import VaecodecError
 
-TOLERANCE = 0.01  # of a size: how far below the wish is near enough
+TOLERANCE = 0.01  # of a size: how far below the target is near enough
 SIZE_SLOPE, QUALITY_SLOPE = 2.2, 0.33  # of sizes and of PSNR on photographs
 INTERPOLATIONS = 8  # then halves are tried, which end surely
 
 
 @dataclass(frozen=True)
 class Trial:
-    """An encoding at `level`: its file, and the value that is compared with the wish."""
+    """An encoding at `level`: its file, and the value that is compared with the target."""
 
     level: int
     value: float
@@ -22,7 +22,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Wish:
+class Target:
     """`target` in bytes ("size") or in units of quality; `near`: how far from it is near enough;
     `slope`: how much its logarithm usually rises over all levels, for the second guess.
     """
@@ -33,12 +33,12 @@ class Wish:
     slope: float
 
     @classmethod
-    def size(cls, size_bytes: float) -> "Wish":
+    def size(cls, size_bytes: float) -> "Target":
         """At most this many bytes, and at least 99 % of them."""
         return cls(size_bytes, True, TOLERANCE * size_bytes, SIZE_SLOPE)
 
     @classmethod
-    def quality(cls, value: float, near: float) -> "Wish":
+    def quality(cls, value: float, near: float) -> "Target":
         """At least this quality, and not more than `near` above it."""
         return cls(value, False, near, QUALITY_SLOPE)
 
@@ -55,13 +55,13 @@ class Wish:
 
 
 def search(
-    attempt: Callable[[int], Trial], wish: Wish, level_max: int, start: int
+    attempt: Callable[[int], Trial], target: Target, level_max: int, start: int
 ) -> tuple[Trial, int]:
-    """The best trial for `wish`, and how many were made.
+    """The best trial for `target`, and how many were made.
 
     Size and quality rise with the level 0..`level_max`; a straight line of the logarithm through
     the two trials nearest to the aim, guarded by bisection, takes about three. Where no level meets
-    the wish, the nearest trial is returned, which `wish.met_by` then denies.
+    the target, the nearest trial is returned, which `target.met_by` then denies.
     """
     low: Trial | None = None  # value under the target
     high: Trial | None = None
@@ -70,9 +70,9 @@ def search(
     while True:
         trial = attempt(level)
         trials.append(trial)
-        if wish.is_near(trial):
+        if target.is_near(trial):
             return trial, len(trials)
-        if trial.value <= wish.target:
+        if trial.value <= target.target:
             low = trial
         else:
             high = trial
@@ -80,21 +80,21 @@ def search(
         if first > last:
             break
         if len(trials) <= INTERPOLATIONS:
-            level = min(max(_interpolate(trials, wish, level_max), first), last)
+            level = min(max(_interpolate(trials, target, level_max), first), last)
         else:
             level = (first + last) // 2
-    inner, outer = (low, high) if wish.is_size else (high, low)
+    inner, outer = (low, high) if target.is_size else (high, low)
     return (inner or outer), len(trials)
 
 
-def _interpolate(trials: list[Trial], wish: Wish, level_max: int) -> int:
-    aim = math.log(wish.aim)
+def _interpolate(trials: list[Trial], target: Target, level_max: int) -> int:
+    aim = math.log(target.aim)
 
     def distance(trial: Trial) -> float:
         return abs(math.log(max(trial.value, 1e-9)) - aim)
 
     a, b = (sorted(trials, key=distance) + [None])[:2]
-    slope = wish.slope / level_max
+    slope = target.slope / level_max
     if b is not None and a.level != b.level:
         measured = math.log(max(a.value, 1e-9) / max(b.value, 1e-9)) / (a.level - b.level)
         slope = measured if measured > 0 else slope
@@ -102,11 +102,11 @@ def _interpolate(trials: list[Trial], wish: Wish, level_max: int) -> int:
     return round(a.level + max(-level_max, min(level_max, step)))
 
 
-def require(wish: Wish, trial: Trial, unit: str) -> None:
-    """Raise VaecodecError, with the nearest that can be had, where the wish is not met."""
-    if not wish.met_by(trial):
-        direction = "smallest" if wish.is_size else "best"
+def require(target: Target, trial: Trial, unit: str) -> None:
+    """Raise VaecodecError, with the nearest that can be had, where the target is not met."""
+    if not target.met_by(trial):
+        direction = "smallest" if target.is_size else "best"
         raise VaecodecError(
-            f"target of {wish.target:g} {unit} cannot be met; the {direction} possible is"
+            f"target of {target.target:g} {unit} cannot be met; the {direction} possible is"
             f" {trial.value:g} {unit}; --best-effort takes it"
         )

@@ -10,6 +10,12 @@ from typing import BinaryIO
 
 import numpy as np
 
+from vaecodec.codec.decoder import check_model
+from vaecodec.codec.gain_map import GainMap, unpack_gain_map
+from vaecodec.codec.slice_coder import decode_steps, decode_z, encode_slice
+from vaecodec.codec.tiling import SliceGrid
+from vaecodec.entropy.coder import MAX_SYMBOL, Decoder, TableSet
+from vaecodec.errors import UsageError
 from vaecodec.format.container import (
     MAX_PIXELS,
     Chunk,
@@ -19,14 +25,8 @@ from vaecodec.format.container import (
     read_header,
     unpack_slice,
 )
-from vaecodec.entropy.coder import MAX_SYMBOL, Decoder, TableSet
-from vaecodec.errors import UsageError
-from vaecodec.codec.gain_map import GainMap
-from vaecodec.codec.slice_coder import decode_steps, decode_z, encode_slice
-from vaecodec.inference.model import Model
-from vaecodec.codec.decoder import check_model
 from vaecodec.format.slice_reader import SliceSource
-from vaecodec.codec.tiling import SliceGrid
+from vaecodec.inference.model import Model
 
 
 def draw_file(
@@ -63,7 +63,8 @@ def redraw_file(
     source = SliceSource(file, header, numbers, passphrase)
     chunks = [chunk for _, chunk in source.take(numbers)]
     source.finish()
-    return _draw(model, header, seed, chunks, source.gain_map)
+    gain_map = source.gain_map and unpack_gain_map(source.gain_map, header)
+    return _draw(model, header, seed, chunks, gain_map)
 
 
 def _draw(

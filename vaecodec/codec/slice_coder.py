@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vaecodec.format.container import Chunk, pack_slice, unpack_slice
-from vaecodec.entropy.coder import Decoder, Encoder, TableSet
-from vaecodec.errors import CorruptSymbolsError
 from vaecodec.codec.gain_map import at_nominal_gain, gain_factors
-from vaecodec.inference.model import Model
-from vaecodec.entropy.rdoq import round_by_cost
-from vaecodec.entropy.coding_order import STEPS, pick_step, put_step
 from vaecodec.codec.tiling import pad_to_multiple
+from vaecodec.entropy.coder import Decoder, Encoder, TableSet
+from vaecodec.entropy.coding_order import STEPS, pick_step, put_step
+from vaecodec.entropy.rdoq import rdoq
+from vaecodec.errors import CorruptSymbolsError
+from vaecodec.format.container import Chunk, pack_slice, unpack_slice
+from vaecodec.inference.model import Model
 
 Z_STRIDE = 4  # latent positions per hyper-latent position
 _LIMIT = 1 << 20  # symbols are clipped here; a real one never comes near
@@ -52,19 +52,19 @@ def quantise_slice(
     level: int,
     offsets: np.ndarray | None = None,
     z: np.ndarray | None = None,
-    by_cost: bool = False,
+    with_rdoq: bool = False,
 ) -> Symbols:
     """The symbols of y `[h, w, m]` (float32) of one slice.
 
     `offsets`: of the gain (gain_map.py); `z`: hyper-latents before rounding in place of those that
-    h_a gives; `by_cost`: round residuals by rate and distortion (rounding.py) and not to the
+    h_a gives; `with_rdoq`: round residuals by rate and distortion (rounding.py) and not to the
     nearest integer.
     """
     z = _to_symbols(hyper_latents(model, y, level) if z is None else z)
 
     def residuals(step: int, mean: np.ndarray, gain: np.ndarray, indices: np.ndarray) -> np.ndarray:
         d = (pick_step(y, step) - mean) * gain
-        return _to_symbols(round_by_cost(d, model.rounding_margins, indices) if by_cost else d)
+        return _to_symbols(rdoq(d, model.rounding_margins, indices) if with_rdoq else d)
 
     symbols, _ = _walk_steps(model, z, y.shape[:2], level, offsets, residuals)
     return symbols

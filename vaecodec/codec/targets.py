@@ -1,11 +1,14 @@
-"""Encoding to a wish: a size in bytes, or a quality of the decoded picture."""
+"""Encoding to a target: a size in bytes, or a quality of the decoded picture."""
 
+from vaecodec.codec.decoder import decode_picture
+from vaecodec.codec.encoder import EncodeOptions, PictureEncoder
+from vaecodec.codec.quality import quality_of_level
+from vaecodec.codec.rate_control import Target, Trial, require, search
 from vaecodec.format.container import LEVEL_MAX
-from vaecodec.metrics.distortion import ms_ssim, psnr_db
 from vaecodec.inference.model import Model
+from vaecodec.metrics.distortion import psnr_db
+from vaecodec.metrics.ms_ssim import ms_ssim
 from vaecodec.picture.picture import Picture
-from vaecodec.codec.decoder import EncodeOptions, PictureEncoder, decode_picture
-from vaecodec.codec.rate_control import Trial, Wish, search
 
 UNITS = {"size": "bytes", "psnr": "dB", "ms-ssim": "MS-SSIM"}
 SHORT = 0.1  # of the iterations: enough to see what refinement does to size and quality
@@ -13,9 +16,9 @@ NEAR_LEVELS = 40  # 8 % of a quantisation step: latents refined for one level su
 _NEAR = {"psnr": 0.05, "ms-ssim": 0.0005}
 
 
-def wish_of(kind: str, target: float) -> Wish:
-    """The wish for a `kind` of UNITS."""
-    return Wish.size(target) if kind == "size" else Wish.quality(target, _NEAR[kind])
+def target_of(kind: str, target: float) -> Target:
+    """The target for a `kind` of UNITS."""
+    return Target.size(target) if kind == "size" else Target.quality(target, _NEAR[kind])
 
 
 def encode_to_target(
@@ -29,7 +32,7 @@ def encode_to_target(
     while the level moves a little.
     """
     encoder = PictureEncoder(picture, model, options)
-    wish = wish_of(kind, target)
+    target = target_of(kind, target)
 
     def attempt(level: int) -> Trial:
         data = encoder(level)
@@ -41,13 +44,35 @@ def encode_to_target(
         )
         return Trial(level, value, data)
 
-    trial, count = search(attempt, wish, LEVEL_MAX, options.level)
+    trial, count = search(attempt, target, LEVEL_MAX, options.level)
     shares = (SHORT, 1.0, 1.0) if encoder.refines else ()
     for share in shares:
         level = trial.level
         encoder.refine(level, share)
-        trial, more = search(attempt, wish, LEVEL_MAX, level)
+        trial, more = search(attempt, target, LEVEL_MAX, level)
         count += more
         if share == 1 and abs(trial.level - level) <= NEAR_LEVELS:
             break
     return trial, count
+
+
+def encode_to_targets(
+    picture: Picture,
+    model: Model,
+    options: EncodeOptions,
+    targets: dict[str, float],
+    best_effort: bool,
+) -> tuple[bytes, str]:
+    """The file nearest to the one target by kind ("bpp" or one of UNITS), and what is said of it.
+
+    Raises VaecodecError where no level meets it, unless `best_effort`.
+    """
+    ((kind, value),) = targets.items()
+    if kind == "bpp":
+        height, width = picture.pixels.shape[:2]
+        kind, value = "size", value * height * width / 8
+    trial, _ = encode_to_target(picture, model, options, kind, value)
+    if not best_effort:
+        require(target_of(kind, value), trial, UNITS[kind])
+    reached = "" if kind == "size" else f", {trial.value:.4g} {UNITS[kind]}"
+    return trial.data, f", quality {quality_of_level(trial.level):.1f}{reached}"

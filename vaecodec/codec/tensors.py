@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vaecodec.codec.canvas import Canvas
-from vaecodec.format.container import Header
-from vaecodec.errors import PictureError
-from vaecodec.picture.picture import Picture
 from vaecodec.codec.tiling import Region
+from vaecodec.errors import PictureError
+from vaecodec.format.container import Header
 from vaecodec.inference.torch_backend import TorchTransforms
+from vaecodec.picture.picture import Picture
 
 
 @dataclass(frozen=True)

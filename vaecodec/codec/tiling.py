@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaecodec.format.container import SLICE
+from vaecodec.network.config import STRIDE_Y
 
-STRIDE_Y = 16  # pixels per latent position
 LATENT_SLICE = SLICE // STRIDE_Y
 
 

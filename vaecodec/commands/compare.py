@@ -5,25 +5,12 @@ from pathlib import Path
 
 import click
 
-from vaecodec.commands.decode import RegionType
-from vaecodec.cli.options import (
-    EPILOG,
-    FORCE,
-    LIMIT,
-    OUTPUT,
-    PATH,
-    ModelChoice,
-    check_output,
-    choosing_model,
-    is_pipe,
-    naming,
-    open_input,
-    write_output,
-)
-from vaecodec.cli.messages import Report, Voice, reporting
-from vaecodec.cli.wishes import SizeType
-from vaecodec.errors import UsageError
+from vaecodec.cli.messages import FileReport, Voice, reporting
+from vaecodec.cli.options import EPILOG, FORCE, LIMIT, OUTPUT, PATH, ModelChoice, choosing_model
+from vaecodec.cli.param_types import RegionType, SizeType
+from vaecodec.cli.streams import check_output, is_pipe, naming, open_input, write_output
 from vaecodec.codec.quality import DEFAULT_QUALITY, level_of_quality
+from vaecodec.errors import UsageError
 
 
 @click.command(epilog=EPILOG)
@@ -86,27 +73,27 @@ def compare(
 
     from vaecodec.evaluation.comparison import show_both
     from vaecodec.evaluation.comparison_page import render
-    from vaecodec.evaluation.reference_codecs import PEERS
+    from vaecodec.evaluation.reference_codecs import REFERENCE_CODECS
 
-    peer = PEERS.get(against)
-    if peer is None:
-        raise UsageError(f"--against {against}: unknown; there are {', '.join(PEERS)}")
-    if not peer.available():
-        raise UsageError(f"--against {against}: not installed; {peer.hint}")
+    codec = REFERENCE_CODECS.get(against)
+    if codec is None:
+        raise UsageError(f"--against {against}: unknown; there are {', '.join(REFERENCE_CODECS)}")
+    if not codec.available():
+        raise UsageError(f"--against {against}: not installed; {codec.hint}")
 
-    def work(source: Path, target: Path) -> Report:
-        report = Report(source, target)
+    def work(source: Path, target: Path) -> FileReport:
+        report = FileReport(source, target)
         with naming(source):
             pixels, part, icc = _read_part(source, crop, max_pixels, report)
             loaded = choice.load()
             level = level_of_quality(quality)
             with report.timing("compare"):
-                own, other = show_both(pixels, loaded, peer, level, target_size)
+                own, other = show_both(pixels, loaded, codec, level, target_size)
         name = "picture" if is_pipe(source) else source.name
         page = render(name, pixels, (own, other), part, icc).encode("utf-8")
         write_output(target, lambda file: file.write(page), force)
         report.describe_model(loaded)
-        for key, one in (("vaecodec", own), (peer.name, other)):
+        for key, one in (("vaecodec", own), (codec.name, other)):
             psnr = one.psnr_db if math.isfinite(one.psnr_db) else None
             measured = {"psnr": psnr, "ms_ssim": one.ms_ssim}
             report.facts[key] = {"bytes": one.size_bytes, "quality": one.quality, **measured}
@@ -117,7 +104,7 @@ def compare(
     voice.work_on_one(work, source, target)
 
 
-def _read_part(source: Path, crop, max_pixels: int, report: Report):
+def _read_part(source: Path, crop, max_pixels: int, report: FileReport):
     """The part to compare as uint8 `[H, W, 3]`, words for it, and the ICC profile; notes what was
     left out."""
     import numpy as np

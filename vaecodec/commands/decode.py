@@ -1,43 +1,23 @@
 """The `vaecodec decode` command."""
 
 import sys
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from vaecodec.cli.batch import many_files, run_many, single_target
-from vaecodec.cli.options import (
-    EPILOG,
-    FORCE,
-    INPUTS,
-    LIMIT,
-    OUTPUT,
-    PASSPHRASE_FILE,
-    ModelChoice,
-    check_output,
-    choosing_model,
-    is_pipe,
-    naming,
-    open_input,
-    passphrase_for,
-    write_output,
-)
-from vaecodec.cli.messages import Report, Voice, reporting
+from vaecodec.cli.batch import ManyFiles, many_files, run_many, single_target
+from vaecodec.cli.messages import FileReport, Voice, reporting
+from vaecodec.cli.options import EPILOG, FORCE, INPUTS, LIMIT, OUTPUT, ModelChoice, choosing_model
+from vaecodec.cli.param_types import RegionType
+from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
+from vaecodec.cli.streams import check_output, is_pipe, naming, open_input, write_output
 
-
-class RegionType(click.ParamType):
-    """A part of a picture: left, top, width and height in pixels."""
-
-    name = "X,Y,W,H"
-
-    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None):
-        from vaecodec.codec.tiling import Region
-
-        try:
-            left, top, width, height = map(int, value.split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not four whole numbers X,Y,W,H", param, context)
-        return Region(left, top, width, height)
+if TYPE_CHECKING:
+    from vaecodec.codec.decoder import DecodeOptions
+    from vaecodec.codec.tiling import Region
+    from vaecodec.inference.loading import ModelLoader
 
 
 @click.command(epilog=EPILOG)
@@ -72,7 +52,7 @@ class RegionType(click.ParamType):
 def decode(
     sources: tuple[Path, ...],
     output: Path | None,
-    region,
+    region: "Region | None",
     scale: str,
     salvage: bool,
     to: str,
@@ -81,64 +61,81 @@ def decode(
     voice: Voice,
     choice: ModelChoice,
     max_pixels: int,
-    **many: object,
+    recursive: bool,
+    jobs: int | None,
+    skip_existing: bool,
+    on_error: str,
 ) -> None:
     """Decode .vae files: IN to OUT (IN's name with .png by default), or many into the folder OUT.
 
     The format follows OUT's suffix. `-` is standard input or output, which gets a PNG.
     """
-    from vaecodec.picture.writer import check_suffix, write_picture
+    from vaecodec.codec.decoder import DecodeOptions
+    from vaecodec.picture.writer import check_suffix
 
-    default_suffix = f".{to.removeprefix('.')}"
-    check_suffix(default_suffix)
-    single = single_target(sources, output, default_suffix)
-    losses: list[Path] = []
-
+    suffix = f".{to.removeprefix('.')}"
+    check_suffix(suffix)
+    single = single_target(sources, output, suffix)
     loader = choice.loader()
+    options = DecodeOptions(max_pixels, region, int(scale.removeprefix("1/")), salvage)
+    work = _Decoding(loader, options, suffix, passphrase_file, force)
+    if single is not None:
+        voice.work_on_one(work, sources[0], single)
+    else:
+        many = ManyFiles(sources, output, suffix, is_vae_name, recursive, skip_existing)
+        run_many(many, work, loader, voice, jobs, on_error)
+    if work.losses:
+        sys.exit(1)
 
-    def work(source: Path, target: Path) -> Report:
+
+@dataclass(frozen=True)
+class _Decoding:
+    """What is done to each file; fields as the options of `decode`.
+
+    `suffix`: of the format where no output names one; `losses`: files that were not whole.
+    """
+
+    loader: "ModelLoader"
+    options: "DecodeOptions"
+    suffix: str
+    passphrase_file: Path | None
+    force: bool
+    losses: list[Path] = field(default_factory=list)
+
+    def __call__(self, source: Path, target: Path) -> FileReport:
+        from vaecodec.codec.decoder import decode_picture
         from vaecodec.format.container import read_header
+        from vaecodec.picture.writer import check_suffix, write_picture
 
-        suffix = default_suffix if is_pipe(target) else target.suffix
-        check_output(source, target, force)
-        report = Report(source, target)
+        suffix = self.suffix if is_pipe(target) else target.suffix
+        check_output(source, target, self.force)
+        report = FileReport(source, target)
         with open_input(source) as file, naming(source):
             check_suffix(suffix)
-            header = read_header(file, max_pixels)  # before the model is loaded
+            header = read_header(file, self.options.max_pixels)  # before the model is loaded
             file.seek(0)
-            passphrase = passphrase_for(file, passphrase_file)
-
-            from vaecodec.codec.decoder import DecodeOptions, decode_picture
-
-            divisor = int(scale.removeprefix("1/"))
-            options = DecodeOptions(max_pixels, region, divisor, salvage, passphrase)
+            options = replace(self.options, passphrase=passphrase_for(file, self.passphrase_file))
             with report.timing("load"):
-                loaded = loader.load(header.model_id)
+                model = self.loader.load(header.model_id)
             with report.timing("decode"):
-                picture = decode_picture(file, loaded, options)
+                picture = decode_picture(file, model, options)
             bytes_in = file.tell()
         notes: list[str] = []
         with report.timing("write"):
             size_bytes = write_output(
-                target, lambda out: notes.extend(write_picture(picture, out, suffix)), force
+                target, lambda out: notes.extend(write_picture(picture, out, suffix)), self.force
             )
         report.note(source, picture.notes)
         report.note(target, notes)
-        report.describe_header(header, loaded, bytes_in, size_bytes)
+        report.describe_header(header, model, bytes_in, size_bytes)
         height, width = picture.pixels.shape[:2]
         report.facts |= {"width": width, "height": height, "mode": picture.mode}
         report.text = f"{width}x{height} {picture.mode}, {size_bytes} bytes"
         if picture.notes:
-            losses.append(source)
+            self.losses.append(source)
         return report
-
-    if single is not None:
-        voice.work_on_one(work, sources[0], single)
-    else:
-        run_many(sources, output, default_suffix, is_vae_name, work, loader, voice, **many)
-    if losses:
-        sys.exit(1)
 
 
 def is_vae_name(path: Path) -> bool:
+    """Whether a file is taken for a .vae file where a folder is named."""
     return path.suffix.lower() == ".vae"

@@ -1,30 +1,21 @@
 """The `vaecodec encode` command."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from vaecodec.cli.batch import many_files, run_many, single_target
+from vaecodec.cli.batch import ManyFiles, many_files, run_many, single_target
+from vaecodec.cli.messages import FileReport, Voice, reporting
 from vaecodec.cli.options import (
+    BEST_EFFORT,
+    EFFORT,
     EPILOG,
     FORCE,
     INPUTS,
     LIMIT,
     OUTPUT,
-    PASSPHRASE_FILE,
-    ModelChoice,
-    check_output,
-    choosing_model,
-    is_pipe,
-    naming,
-    open_input,
-    read_passphrase,
-    write_output,
-)
-from vaecodec.cli.messages import Report, Voice, reporting
-from vaecodec.cli.wishes import (
-    BEST_EFFORT,
-    EFFORT,
     QUALITY,
     ROI,
     TARGET_BPP,
@@ -32,12 +23,20 @@ from vaecodec.cli.wishes import (
     TARGET_PSNR,
     TARGET_SIZE,
     TIMEOUT,
-    Progress,
-    encode_to_wish,
+    ModelChoice,
+    choosing_model,
 )
-from vaecodec.format.container import METADATA_TYPES
-from vaecodec.errors import UsageError
+from vaecodec.cli.passphrase import PASSPHRASE_FILE, read_passphrase
+from vaecodec.cli.progress import Progress
+from vaecodec.cli.streams import check_output, is_pipe, naming, open_input, write_output
 from vaecodec.codec.quality import level_of_quality
+from vaecodec.errors import UsageError
+from vaecodec.format.container import METADATA_TYPES
+
+if TYPE_CHECKING:
+    from vaecodec.inference.loading import ModelLoader
+    from vaecodec.inference.model import Model
+    from vaecodec.picture.picture import Picture
 
 METADATA_KINDS = tuple(METADATA_TYPES)
 
@@ -86,37 +85,26 @@ METADATA_KINDS = tuple(METADATA_TYPES)
 def encode(
     sources: tuple[Path, ...],
     output: Path | None,
-    quality: float,
+    encrypt: bool,
+    passphrase_file: Path | None,
+    voice: Voice,
+    choice: ModelChoice,
+    recursive: bool,
+    jobs: int | None,
+    skip_existing: bool,
+    on_error: str,
     target_size: float | None,
     target_bpp: float | None,
     target_psnr: float | None,
     target_ms_ssim: float | None,
-    best_effort: bool,
-    effort: int,
-    timeout: float,
-    roi: Path | None,
-    alpha_quality: float | None,
-    strip: tuple[str, ...],
-    page: int | None,
-    encrypt: bool,
-    passphrase_file: Path | None,
-    force: bool,
-    voice: Voice,
-    choice: ModelChoice,
-    max_pixels: int,
-    **many: object,
+    **settings: Any,
 ) -> None:
     """Encode pictures: IN to OUT (IN's name with .vae by default), or many into the folder OUT.
 
     `-` is standard input or output.
     """
-    wishes = {
-        "size": target_size,
-        "bpp": target_bpp,
-        "psnr": target_psnr,
-        "ms-ssim": target_ms_ssim,
-    }
-    targets = {kind: value for kind, value in wishes.items() if value is not None}
+    kinds = {"size": target_size, "bpp": target_bpp, "psnr": target_psnr, "ms-ssim": target_ms_ssim}
+    targets = {kind: value for kind, value in kinds.items() if value is not None}
     if len(targets) > 1:
         raise UsageError("give one target only")
     single = single_target(sources, output, ".vae")
@@ -125,44 +113,84 @@ def encode(
         raise UsageError("--encrypt needs --passphrase-file FILE or VAECODEC_PASSPHRASE")
 
     loader = choice.loader()
-
-    def work(source: Path, target: Path) -> Report:
-        from vaecodec.picture.reader import picture_from_file, read_picture
-
-        check_output(source, target, force)
-        report = Report(source, target)
-        with open_input(source) as file, naming(source), report.timing("read"):
-            picture = picture_from_file(file, max_pixels, page)
-            bytes_in = file.tell() if is_pipe(source) else source.stat().st_size
-        mask = None if roi is None else read_picture(roi, max_pixels).pixels
-        report.note(source, picture.notes)
-        picture = picture.without_metadata(METADATA_KINDS if "all" in strip else strip)
-
-        from vaecodec.codec.decoder import EncodeOptions, encode_picture
-
-        alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)
-        level = level_of_quality(quality, effort)
-        with report.timing("load"):
-            loaded = loader.load()
-        shown = single is not None and not (voice.quiet or voice.as_json)
-        with naming(source), report.timing("encode"), Progress("refining", shown) as progress:
-            options = EncodeOptions(level, alpha_level, passphrase, effort, timeout, progress, mask)
-            if targets:
-                data, reached = encode_to_wish(picture, loaded, options, targets, best_effort)
-            else:
-                data, reached = encode_picture(picture, loaded, options), ""
-        with report.timing("write"):
-            write_output(target, lambda file: file.write(data), force)
-        report.describe_file(data, loaded, bytes_in, len(data))
-        height, width = picture.pixels.shape[:2]
-        rate = f"{8 * len(data) / (height * width):.3f} bpp, {picture.size_bytes / len(data):.1f}:1"
-        report.text = f"{len(data)} bytes, {rate}{reached}"
-        return report
-
+    shown = single is not None and not (voice.quiet or voice.as_json)
+    work = _Encoding(loader, targets, passphrase, shown, **settings)
     if single is not None:
         voice.work_on_one(work, sources[0], single)
         return
 
     from vaecodec.picture.reader import is_picture_name
 
-    run_many(sources, output, ".vae", is_picture_name, work, loader, voice, **many)
+    many = ManyFiles(sources, output, ".vae", is_picture_name, recursive, skip_existing)
+    run_many(many, work, loader, voice, jobs, on_error)
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    """What is done to each picture; fields as the options of `encode`.
+
+    `targets`: at most one, by kind; `shown`: whether progress is.
+    """
+
+    loader: "ModelLoader"
+    targets: dict[str, float]
+    passphrase: bytes | None
+    shown: bool
+    quality: float
+    best_effort: bool
+    effort: int
+    timeout: float
+    roi: Path | None
+    alpha_quality: float | None
+    strip: tuple[str, ...]
+    page: int | None
+    force: bool
+    max_pixels: int
+
+    def __call__(self, source: Path, target: Path) -> FileReport:
+        check_output(source, target, self.force)
+        report = FileReport(source, target)
+        picture, bytes_in = self._read(source, report)
+        with report.timing("load"):
+            model = self.loader.load()
+        with naming(source), report.timing("encode"):
+            data, reached = self._encode(picture, model)
+        with report.timing("write"):
+            write_output(target, lambda file: file.write(data), self.force)
+        report.describe_file(data, model, bytes_in, len(data))
+        height, width = picture.pixels.shape[:2]
+        rate = f"{8 * len(data) / (height * width):.3f} bpp, {picture.size_bytes / len(data):.1f}:1"
+        report.text = f"{len(data)} bytes, {rate}{reached}"
+        return report
+
+    def _read(self, source: Path, report: FileReport) -> "tuple[Picture, int]":
+        """The picture without what is stripped, and the bytes of its file."""
+        from vaecodec.picture.reader import picture_from_file
+
+        with open_input(source) as file, naming(source), report.timing("read"):
+            picture = picture_from_file(file, self.max_pixels, self.page)
+            bytes_in = file.tell() if is_pipe(source) else source.stat().st_size
+        report.note(source, picture.notes)
+        kinds = METADATA_KINDS if "all" in self.strip else self.strip
+        return picture.without_metadata(kinds), bytes_in
+
+    def _encode(self, picture: "Picture", model: "Model") -> tuple[bytes, str]:
+        """The file, and what is said of the target that it meets."""
+        from vaecodec.codec.encoder import EncodeOptions, encode_picture
+        from vaecodec.codec.targets import encode_to_targets
+        from vaecodec.picture.reader import read_picture
+
+        alpha_level = None if self.alpha_quality is None else level_of_quality(self.alpha_quality)
+        level = level_of_quality(self.quality, self.effort)
+        mask = None if self.roi is None else read_picture(self.roi, self.max_pixels).pixels
+        with Progress(self.shown) as progress:
+
+            def refined(share: float) -> None:
+                progress.show(share, f"{100 * share:.0f} % refined, {progress.left(share)}")
+
+            options = EncodeOptions(
+                level, alpha_level, self.passphrase, self.effort, self.timeout, refined, mask
+            )
+            if self.targets:
+                return encode_to_targets(picture, model, options, self.targets, self.best_effort)
+            return encode_picture(picture, model, options), ""

@@ -2,7 +2,6 @@
 
 import signal
 import sys
-import time
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,14 +10,16 @@ from typing import TYPE_CHECKING
 import click
 
 from vaecodec.cli.batch import JOBS
-from vaecodec.cli.options import EPILOG, MODEL, PATH, QUIET, say_fault
-from vaecodec.cli.messages import StatusLine
+from vaecodec.cli.messages import say_fault
+from vaecodec.cli.options import EPILOG, MODEL, PATH, QUIET
+from vaecodec.cli.progress import Progress
 from vaecodec.cores import available_cores
 from vaecodec.errors import FormatError, UsageError, VaecodecError
+from vaecodec.signals import handled
 
 if TYPE_CHECKING:
-    from vaecodec.evaluation.measure import Codec, Job, Source
-    from vaecodec.evaluation.report import Report
+    from vaecodec.evaluation.records import EvaluatedPicture, LadderJob, MeasuredCodec
+    from vaecodec.evaluation.results import EvaluationReport
 
 DEFAULT_CODECS = "jpeg,webp,avif,avif-psnr,jxl,jpeg2000"
 
@@ -63,9 +64,10 @@ def evaluate(
     with Ctrl-C, the same command continues.
     """
     _check_extra()
-    from vaecodec.evaluation.measure import plan_jobs
     from vaecodec.evaluation.published import read_published
-    from vaecodec.evaluation.report import make_report, open_folder, write_report
+    from vaecodec.evaluation.records import plan_jobs
+    from vaecodec.evaluation.report import open_folder, write_report
+    from vaecodec.evaluation.results import make_report
 
     chosen = _codecs(codecs, model, explicit=codecs != DEFAULT_CODECS)
     names = _metrics(metrics)
@@ -74,12 +76,12 @@ def evaluate(
     planned = plan_jobs(sources, chosen, names, output)
     open_folder(output)
     workers = min(jobs or available_cores(), len(planned))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stops as Ctrl-C does
     try:
-        complete = _measure(planned, chosen, workers, quiet)
-        points = read_published(published) if published else None
-        report = make_report(folder.resolve().name, complete, chosen, points, workers)
-        page = write_report(report, output)
+        with handled(signal.default_int_handler, signal.SIGTERM):  # stops as Ctrl-C does
+            complete = _measure(planned, chosen, workers, quiet)
+            points = read_published(published) if published else None
+            report = make_report(folder.resolve().name, complete, chosen, points, workers)
+            page = write_report(report, output)
     except KeyboardInterrupt:
         click.echo("stopped; what was measured is kept, the same command continues", err=True)
         sys.exit(130)
@@ -90,10 +92,10 @@ def evaluate(
         sys.exit(1)
 
 
-def _pictures(folder: Path, published: str | None) -> "tuple[list[Source], list[str]]":
+def _pictures(folder: Path, published: str | None) -> "tuple[list[EvaluatedPicture], list[str]]":
     """The pictures to measure with; what cannot be used is said, too. Raises UsageError."""
-    from vaecodec.evaluation.measure import find_pictures
     from vaecodec.evaluation.published import is_of
+    from vaecodec.evaluation.records import find_pictures
 
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder of pictures")
@@ -113,26 +115,29 @@ def _check_extra() -> None:
         raise UsageError(f"eval needs {' and '.join(missing)}; pip install 'vaecodec[eval]'")
 
 
-def _codecs(text: str, model: Path | None, explicit: bool) -> "list[Codec]":
+def _codecs(text: str, model: Path | None, explicit: bool) -> "list[MeasuredCodec]":
     """vaecodec and those named; of the default ones that are not installed a line is said."""
-    from vaecodec.evaluation.measure import OwnCodec
-    from vaecodec.evaluation.reference_codecs import PEERS
+    from vaecodec.evaluation.own_codec import OwnCodec
+    from vaecodec.evaluation.reference_codecs import REFERENCE_CODECS
 
-    chosen: list[Codec] = [OwnCodec(model)]
+    chosen: list[MeasuredCodec] = [OwnCodec(model)]
     for name in dict.fromkeys(part.strip() for part in text.split(",") if part.strip()):
-        if name not in PEERS:
-            raise UsageError(f"--codecs {name}: unknown; there are {', '.join(PEERS)}")
-        if PEERS[name].available():
-            chosen.append(PEERS[name])
+        if name not in REFERENCE_CODECS:
+            raise UsageError(f"--codecs {name}: unknown; there are {', '.join(REFERENCE_CODECS)}")
+        if REFERENCE_CODECS[name].available():
+            chosen.append(REFERENCE_CODECS[name])
         elif explicit:
-            raise UsageError(f"--codecs {name}: not installed; {PEERS[name].hint}")
+            raise UsageError(f"--codecs {name}: not installed; {REFERENCE_CODECS[name].hint}")
         else:
-            click.echo(f"vaecodec: {name}: not installed, left out; {PEERS[name].hint}", err=True)
+            click.echo(
+                f"vaecodec: {name}: not installed, left out; {REFERENCE_CODECS[name].hint}",
+                err=True,
+            )
     return chosen
 
 
 def _metrics(text: str) -> tuple[str, ...]:
-    from vaecodec.evaluation.measure import METRICS
+    from vaecodec.metrics.distortion import METRICS
 
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     for name in names:
@@ -143,30 +148,36 @@ def _metrics(text: str) -> tuple[str, ...]:
     return names
 
 
-def _measure(planned: "list[Job]", codecs: "list[Codec]", workers: int, quiet: bool) -> "list[Job]":
+def _measure(
+    planned: "list[LadderJob]", codecs: "list[MeasuredCodec]", workers: int, quiet: bool
+) -> "list[LadderJob]":
     """Do what is missing; returns the jobs of the pictures that all codecs could do."""
     from vaecodec.evaluation.measure import measure
 
     todo = _unfinished(planned, codecs)
-    progress = _Progress(len(todo), len(planned), quiet)
+    if len(todo) < len(planned) and not quiet:
+        ready = len(planned) - len(todo)
+        click.echo(f"{ready} of {len(planned)} ladders are measured already", err=True)
     failed = set()
     if todo:
-        with closing(measure(todo, codecs, min(workers, len(todo)))) as outcomes:
-            try:
-                for outcome in outcomes:
-                    if outcome.fault is not None:
-                        failed.add(outcome.job.source.name)
-                    progress.add(outcome.job, outcome.fault)
-            finally:
-                progress.clear()
+        outcomes = measure(todo, codecs, min(workers, len(todo)))
+        with closing(outcomes), Progress(not quiet, in_logs=True) as progress:
+            for number, outcome in enumerate(outcomes, 1):
+                if outcome.fault is not None:
+                    failed.add(outcome.job.source.name)
+                    progress.clear()
+                    say_fault(f"{outcome.fault}; the picture is left out")
+                share = number / len(todo)
+                text = f"{number} of {len(todo)} ladders, {100 * share:.0f} %"
+                progress.show(share, f"{text}, {progress.left(share)}")
     complete = [job for job in planned if job.source.name not in failed]
     if not complete:
         raise VaecodecError("no picture was measured with all codecs")
     return complete
 
 
-def _unfinished(planned: "list[Job]", codecs: "list[Codec]") -> "list[Job]":
-    from vaecodec.evaluation.measure import missing_qualities, read_record
+def _unfinished(planned: "list[LadderJob]", codecs: "list[MeasuredCodec]") -> "list[LadderJob]":
+    from vaecodec.evaluation.records import missing_qualities, read_record
 
     ladders = {codec.name: codec.ladder for codec in codecs}
     todo = []
@@ -181,41 +192,8 @@ def _unfinished(planned: "list[Job]", codecs: "list[Codec]") -> "list[Job]":
     return todo
 
 
-class _Progress:
-    """One line kept up to date on a terminal, elsewhere one for every twentieth part; faults."""
-
-    def __init__(self, todo: int, planned: int, quiet: bool):
-        self.todo, self.quiet, self.done = todo, quiet, 0
-        self.status = StatusLine(not quiet)
-        self.started = time.monotonic()
-        if todo < planned and not quiet:
-            click.echo(f"{planned - todo} of {planned} ladders are measured already", err=True)
-
-    def add(self, job: "Job", fault: str | None) -> None:
-        self.done += 1
-        if fault is not None:
-            self.clear()
-            say_fault(f"{fault}; the picture is left out")
-        share = self.done / self.todo
-        left = (time.monotonic() - self.started) * (1 - share) / share
-        text = f"{self.done} of {self.todo} ladders, {100 * share:.0f} %, {_duration(left)} left"
-        bar = "#" * round(20 * share)
-        self.status.show(f"[{bar:<20}] {text}")
-        if self.status.shown or self.quiet:
-            return
-        if self.done * 20 // self.todo > (self.done - 1) * 20 // self.todo:
-            click.echo(text, err=True)
-
-    def clear(self) -> None:
-        self.status.clear()
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
-
-
-def _print_table(report: "Report") -> None:
-    from vaecodec.evaluation.measure import METRICS
+def _print_table(report: "EvaluationReport") -> None:
+    from vaecodec.metrics.distortion import METRICS
 
     click.echo(f"{len(report.sources)} pictures, {report.own.version}")
     click.echo("BD-rate in percent (95 % of bootstrap samples); mean over pictures")

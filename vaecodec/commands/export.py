@@ -23,8 +23,7 @@ def export(model: Path, output: Path | None, force: bool, quiet: bool) -> None:
     """
     from vaecodec.atomic_files import check_writable, write_whole
     from vaecodec.inference.onnx_graphs import GRAPHS, graph_bytes
-    from vaecodec.network.parameters import check_parameters
-    from vaecodec.network.weights import default_weights_path, load_weights
+    from vaecodec.network.weights import check_parameters, default_weights_path, load_weights
 
     weights = load_weights(default_weights_path() if str(model) == "default" else model)
     check_parameters(weights)

@@ -1,7 +1,6 @@
 """`vaecodec info` and `vaecodec verify`."""
 
 import json
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,21 +8,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from vaecodec.cli.options import (
-    EPILOG,
-    FORCE,
-    JSON,
-    LIMIT,
-    PASSPHRASE_FILE,
-    PATH,
-    ModelChoice,
-    choosing_model,
-    naming,
-    open_input,
-    passphrase_for,
-)
-from vaecodec.cli.messages import Report, Voice, reporting
-from vaecodec.errors import VaecodecError
+from vaecodec.cli.options import EPILOG, FORCE, JSON, LIMIT, PATH, ModelChoice, choosing_model
+from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
+from vaecodec.cli.streams import naming, open_input
 from vaecodec.codec.quality import quality_of_level
 
 if TYPE_CHECKING:
@@ -120,50 +107,3 @@ def _write_preview(
 
     picture = decode_preview(file, load(), max_pixels, passphrase)
     write_whole(target, lambda out: write_picture(picture, out, target.suffix), force)
-
-
-@click.command(epilog=EPILOG)
-@click.argument("sources", metavar="FILE...", type=PATH, nargs=-1, required=True)
-@reporting
-@click.option("--quick", is_flag=True, help="Check the bytes only, not the symbols they decode to.")
-@PASSPHRASE_FILE
-@choosing_model
-@LIMIT
-def verify(
-    sources: tuple[Path, ...],
-    voice: Voice,
-    quick: bool,
-    passphrase_file: Path | None,
-    choice: ModelChoice,
-    max_pixels: int,
-) -> None:
-    """Check .vae files: structure, checksums, and every decoded symbol. Writes nothing."""
-    from vaecodec.format.container import describe
-    from vaecodec.codec.decoder import verify_file
-
-    loader = choice.loader()
-
-    def check(source: Path) -> Report:
-        report = Report(source)
-        report.text = "ok"
-        with open_input(source) as file, naming(source):
-            facts = describe(file, max_pixels)
-            if not quick:
-                with report.timing("load"):
-                    loaded = loader.load(bytes.fromhex(facts["model"]))
-                file.seek(0)
-                passphrase = passphrase_for(file, passphrase_file)
-                with report.timing("verify"):
-                    verify_file(file, loaded, max_pixels, passphrase)
-                report.describe_model(loaded)
-        report.facts["parts"] = facts["parts"]
-        return report
-
-    failed = False
-    for source in sources:
-        try:
-            voice.say(check(source))
-        except VaecodecError as error:
-            voice.say_fault(source, None, str(error))
-            failed = True
-    sys.exit(failed)

@@ -1,114 +1,22 @@
 """`vaecodec view` and `vaecodec sample`: pictures to look at."""
 
 import io
-import os
-import re
 import secrets
-import shutil
-import sys
 from pathlib import Path
 
 import click
 
-from vaecodec.cli.options import (
-    EPILOG,
-    FORCE,
-    LIMIT,
-    OUTPUT,
-    PASSPHRASE_FILE,
-    PATH,
-    ModelChoice,
-    check_output,
-    choosing_model,
-    is_pipe,
-    naming,
-    open_input,
-    passphrase_for,
-    write_output,
-)
-from vaecodec.cli.messages import Report, Voice, reporting
-from vaecodec.errors import UsageError
+from vaecodec.cli.messages import FileReport, Voice, reporting
+from vaecodec.cli.options import EPILOG, FORCE, LIMIT, OUTPUT, PATH, ModelChoice, choosing_model
+from vaecodec.cli.param_types import DimensionsType
+from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
+from vaecodec.cli.streams import check_output, is_pipe, naming, open_input, write_output
 from vaecodec.codec.quality import DEFAULT_QUALITY, level_of_quality
-
-VIEW_PIXELS = 8 * 2**20  # larger pictures are shown scaled down, so that opening one is quick
-_SCALES = (1, 2, 4, 8)
+from vaecodec.errors import UsageError
 
 
 @click.command(epilog=EPILOG)
-@click.argument("source", metavar="FILE", type=PATH)
-@PASSPHRASE_FILE
-@choosing_model
-@LIMIT
-def view(
-    source: Path,
-    passphrase_file: Path | None,
-    choice: ModelChoice,
-    max_pixels: int,
-) -> None:
-    """Show a .vae FILE in the viewer of the desktop, or in the terminal where there is none.
-
-    Nothing is left behind: the temporary picture is removed when the viewer ends.
-    """
-    from vaecodec.format.container import read_header
-    from vaecodec.cli.viewer import show_in_viewer, viewer_command
-
-    command = viewer_command()
-    with open_input(source) as file, naming(source):
-        header = read_header(file, max_pixels)
-        file.seek(0)
-        passphrase = passphrase_for(file, passphrase_file)
-
-        from vaecodec.codec.decoder import DecodeOptions, decode_picture, decode_preview
-
-        loaded = choice.load(header.model_id)
-        if command is None:
-            _print_blocks(decode_preview(file, loaded, max_pixels, passphrase))
-            return
-        pixels = header.width * header.height
-        scale = next((s for s in _SCALES if pixels <= VIEW_PIXELS * s**2), _SCALES[-1])
-        options = DecodeOptions(max_pixels, scale=scale, passphrase=passphrase)
-        picture = decode_picture(file, loaded, options)
-
-    from vaecodec.picture.writer import write_picture
-
-    shown = f"{header.width}x{header.height}" + (f" at 1/{scale}" if scale > 1 else "")
-    name = f"{'picture' if is_pipe(source) else source.stem}.png"
-    show_in_viewer(
-        command,
-        name,
-        lambda file: write_picture(picture, file, ".png"),
-        lambda text: click.echo(f"{source}: {shown}, {text}", err=True),
-    )
-
-
-def _print_blocks(picture) -> None:
-    """The picture as large as the terminal; 80 columns of shades where output is no terminal."""
-    import numpy as np
-
-    from vaecodec.cli.viewer import blocks, colours_of
-
-    picture = picture.in_8_bits()
-    samples = picture.pixels
-    if picture.alpha is not None:
-        samples = np.dstack([samples, picture.alpha])
-    size = shutil.get_terminal_size()
-    colours = colours_of(os.environ, sys.stdout.isatty())
-    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    click.echo(blocks(samples, size.columns, size.lines - 1, colours, unicode), color=True)
-
-
-class _SizeType(click.ParamType):
-    name = "WxH"
-
-    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None):
-        match = re.fullmatch(r"([1-9][0-9]{0,8})x([1-9][0-9]{0,8})", value)
-        if match is None:
-            self.fail(f"{value!r} is not a width and a height like 768x512", param, context)
-        return int(match[1]), int(match[2])
-
-
-@click.command(epilog=EPILOG)
-@click.option("--size", type=_SizeType(), default=None, help="In pixels.  [default: 768x512]")
+@click.option("--size", type=DimensionsType(), default=None, help="In pixels.  [default: 768x512]")
 @click.option(
     "-q",
     "--quality",
@@ -180,7 +88,7 @@ def sample(
         check_output(like or Path(), target, force)
     draw = _drawing(size, quality, like, passphrase_file, choice, max_pixels)
     for number, target in zip(seeds, targets, strict=True):
-        report = Report(target, target)
+        report = FileReport(target, target)
         with report.timing("draw"):
             data, loaded = draw(number)
         written = _write_drawn(data, loaded, target, force)
@@ -228,8 +136,8 @@ def _write_drawn(data: bytes, model, target: Path, force: bool) -> int:
     if target.suffix == ".vae":
         return write_output(target, lambda file: file.write(data), force)
 
-    from vaecodec.picture.writer import write_picture
     from vaecodec.codec.decoder import decode_picture
+    from vaecodec.picture.writer import write_picture
 
     picture = decode_picture(data, model)
     suffix = ".png" if is_pipe(target) else target.suffix

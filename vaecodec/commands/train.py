@@ -2,14 +2,18 @@
 
 import json
 import os
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from vaecodec.cli.options import PATH
+from vaecodec.cli.progress import Progress
 from vaecodec.errors import UsageError
+
+if TYPE_CHECKING:
+    from vaecodec.training.options import TrainOptions
 
 PRESET_NAMES = ("tiny", "small", "base", "large")
 
@@ -111,11 +115,10 @@ def _fresh(
     device: str,
     seed: int,
 ):
-    from vaecodec.training.export import checked_config
-    from vaecodec.atomic_files import write_json
-    from vaecodec.network.vae import PRESETS
-    from vaecodec.training.options import FINE_TUNING, Recipe, TrainOptions
+    from vaecodec.network.config import PRESETS
+    from vaecodec.network.vae import checked_config
     from vaecodec.network.weights import default_weights_path, load_weights
+    from vaecodec.training.options import FINE_TUNING, Recipe, TrainOptions
 
     if hours is not None and steps is not None:
         raise UsageError("give --hours or --steps, not both")
@@ -152,12 +155,19 @@ def _fresh(
         denoise=denoise,
     )
     if os.environ.get("RANK", "0") == "0":
-        try:
-            run.mkdir(parents=True)
-        except OSError as error:
-            raise UsageError(f"{run}: cannot be a folder: {error.strerror}") from None
-        write_json(run / "options.json", options.to_json())
+        _begin(options)
     return options
+
+
+def _begin(options: "TrainOptions") -> None:
+    """Make the run's folder, which a later `--resume` finds all in."""
+    from vaecodec.atomic_files import write_json
+
+    try:
+        options.run.mkdir(parents=True)
+    except OSError as error:
+        raise UsageError(f"{options.run}: cannot be a folder: {error.strerror}") from None
+    write_json(options.run / "options.json", options.to_json())
 
 
 def _resumed(run: Path):
@@ -208,11 +218,11 @@ def _is_growth(config, name: str, value: int) -> bool:
 
 
 class _Reporter:
-    """One line that is kept up to date on a terminal; elsewhere a plain line per validation."""
+    """One line that is kept up to date on a terminal, and a plain line for every validation."""
 
     def __init__(self, as_json: bool, active: bool):
         self.as_json, self.active = as_json, active
-        self.terminal = sys.stderr.isatty()
+        self._line = Progress(active)
 
     def start(self, trainer) -> None:
         from vaecodec.network.vae import cost_per_pixel
@@ -238,11 +248,12 @@ class _Reporter:
         )
         text = f"step {progress.step}, {100 * progress.share:.1f} %, {speed}"
         text += f"cost {progress.cost:.4f}{figure}, {left}"
-        if self.terminal:
-            click.echo(f"\r{text:<100}", err=True, nl=progress.validated)
-        elif progress.validated:
-            click.echo(text, err=True)
+        if progress.validated:
+            self.line(text)
+        else:
+            self._line.show(progress.share, text)
 
     def line(self, text: str) -> None:
         if self.active:
+            self._line.clear()
             click.echo(text, err=True)

@@ -11,19 +11,18 @@ weights 10; so sums over z carry 10 and all others 14. Biases carry the bits of 
 An activation is clamp(floor((sum + half) / 2**10), 0, 127) (over z: 2**6); the scale index is
 clamp(floor((sum + half) / 2**11), 0, 63): 14 bits less the 3 of the unit of 8 indices.
 
-`vaecodec.network.vae.ScaleNetwork` is the same network in training; `integer_parameters` converts it.
+`vaecodec.network.vae.IntegerScaleNetwork` is the same network in training; `integer_parameters` converts it.
 """
 
 import numpy as np
 
 from vaecodec.entropy.coding_order import STEPS, phases
+from vaecodec.entropy.scales import LEVEL_BITS, SCALE_COUNT
 
 ACTIVATION_BITS = 4
 ACTIVATION_MAX = 127
 WEIGHT_BITS = 10
 INDEX_UNIT_BITS = 3
-SCALE_COUNT = 64
-LEVEL_BITS = 8  # a file's level is the anchor's number with 8 fraction bits
 CONVS = ("z_conv", "z_up", "context", "hidden", "out")
 SUM_BITS = {
     "z_bias": WEIGHT_BITS,
@@ -59,7 +58,7 @@ def float_parameters(integers: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-class ScaleNetwork:
+class IntegerScaleNetwork:
     """Scale indices from integers. `parameters` as from `integer_parameters`.
 
     Raises ValueError where shapes do not fit together or sums could leave float64's integers.

@@ -28,7 +28,7 @@ def rounding_margins(tables: list[np.ndarray]) -> np.ndarray:
     return margins
 
 
-def round_by_cost(d: np.ndarray, margins: np.ndarray, indices: np.ndarray) -> np.ndarray:
+def rdoq(d: np.ndarray, margins: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """Integers for the residuals `d` `[N]`, each coded with the table that `indices` names."""
     k = np.rint(np.abs(np.nan_to_num(d)))
     margin = margins[indices, np.minimum(k, _MARGINS).astype(np.intp)]

@@ -7,17 +7,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
-from vaecodec.version import __version__
-from vaecodec.errors import VaecodecError
-from vaecodec.metrics.distortion import MS_SSIM_SIDE, ms_ssim, psnr_db
-from vaecodec.inference.model import Model
-from vaecodec.evaluation.reference_codecs import Peer, ToolPeer
-from vaecodec.picture.picture import Picture
-from vaecodec.codec.decoder import EncodeOptions, decode_picture, encode_picture
+from vaecodec.codec.decoder import decode_picture
+from vaecodec.codec.encoder import EncodeOptions, encode_picture
 from vaecodec.codec.quality import quality_of_level
-from vaecodec.codec.rate_control import TOLERANCE, Trial, Wish, require, search
+from vaecodec.codec.rate_control import TOLERANCE, Target, Trial, require, search
 from vaecodec.codec.targets import encode_to_target
 from vaecodec.codec.tiling import Region
+from vaecodec.errors import VaecodecError
+from vaecodec.evaluation.reference_codecs import ReferenceCodec, ToolCodec
+from vaecodec.inference.model import Model
+from vaecodec.metrics.distortion import psnr_db
+from vaecodec.metrics.ms_ssim import SIDE as MS_SSIM_SIDE
+from vaecodec.metrics.ms_ssim import ms_ssim
+from vaecodec.picture.picture import Picture
+from vaecodec.version import __version__
 
 MAX_SHOWN_PIXELS = 2 * 2**20  # of a page, which holds three lossless pictures
 _NEAR = 0.002  # of the size: below it by as much is near enough
@@ -65,14 +68,14 @@ def show_own(
         data = encode_picture(picture, model, options)
     else:
         trial, _ = encode_to_target(picture, model, options, "size", target_bytes)
-        require(Wish.size(target_bytes), trial, "bytes")
+        require(Target.size(target_bytes), trial, "bytes")
         data, level = trial.data, trial.level
     title = f"vaecodec {__version__}, model {model.model_id.hex()}"
     decoded = decode_picture(data, model).pixels
     return _shown("vaecodec", title, quality_of_level(level), data, decoded, pixels)
 
 
-def show_peer(pixels: np.ndarray, peer: Peer | ToolPeer, size_bytes: int) -> Shown:
+def show_reference(pixels: np.ndarray, codec: ReferenceCodec | ToolCodec, size_bytes: int) -> Shown:
     """Another codec's picture of uint8 `[H, W, 3]`, its file as near to `size_bytes` as its
     qualities allow.
 
@@ -83,9 +86,9 @@ def show_peer(pixels: np.ndarray, peer: Peer | ToolPeer, size_bytes: int) -> Sho
     trials = []
 
     def encode(quality: float) -> bytes:
-        setting = repr(peer.options(quality) if isinstance(peer, Peer) else quality)
+        setting = repr(codec.options(quality) if isinstance(codec, ReferenceCodec) else quality)
         if setting not in files:
-            files[setting] = peer.encode(image, quality)
+            files[setting] = codec.encode(image, quality)
         return files[setting]
 
     def attempt(level: int) -> Trial:
@@ -93,21 +96,21 @@ def show_peer(pixels: np.ndarray, peer: Peer | ToolPeer, size_bytes: int) -> Sho
         trials.append(Trial(level, len(data), data))
         return trials[-1]
 
-    wish = replace(Wish.size(size_bytes), near=_NEAR * size_bytes)
-    search(attempt, wish, 99 * _STEPS, 60 * _STEPS)
+    target = replace(Target.size(size_bytes), near=_NEAR * size_bytes)
+    search(attempt, target, 99 * _STEPS, 60 * _STEPS)
     nearest = min(trials, key=lambda trial: (abs(trial.value - size_bytes), trial.level))
-    decoded = np.asarray(peer.decode(nearest.data))
-    name = peer.title.partition(" (")[0]
+    decoded = np.asarray(codec.decode(nearest.data))
+    name = codec.title.partition(" (")[0]
     quality = 1 + nearest.level / _STEPS
     if encode(int(quality)) == nearest.data:
         quality = int(quality)
-    return _shown(name, f"{peer.title}, {peer.version()}", quality, nearest.data, decoded, pixels)
+    return _shown(name, f"{codec.title}, {codec.version()}", quality, nearest.data, decoded, pixels)
 
 
 def show_both(
     pixels: np.ndarray,
     model: Model,
-    peer: Peer | ToolPeer,
+    codec: ReferenceCodec | ToolCodec,
     level: int,
     target_bytes: float | None = None,
 ) -> tuple[Shown, Shown]:
@@ -118,7 +121,7 @@ def show_both(
     reached.
     """
     own = show_own(pixels, model, level, target_bytes)
-    other = show_peer(pixels, peer, own.size_bytes)
+    other = show_reference(pixels, codec, own.size_bytes)
     if abs(other.size_bytes / own.size_bytes - 1) > TOLERANCE:
         with suppress(VaecodecError):  # vaecodec's scale ends here
             own = show_own(pixels, model, level, other.size_bytes)

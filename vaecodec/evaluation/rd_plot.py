@@ -21,7 +21,7 @@ _PUBLISHED = (
 _MARKERS = "svDP^<>X"
 
 
-def draw_curves(
+def draw_rd_curves(
     own: np.ndarray,
     measured: dict[str, np.ndarray],
     published: dict[str, np.ndarray],

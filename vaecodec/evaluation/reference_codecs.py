@@ -1,9 +1,9 @@
 """Other image codecs, as vaecodec is compared with them: RGB pictures to real files and back.
 
-    peer = PEERS["avif"]
-    if peer.available():
-        data = peer.encode(image, 60)
-        image = peer.decode(data)
+    codec = REFERENCE_CODECS["avif"]
+    if codec.available():
+        data = codec.encode(image, 60)
+        image = codec.decode(data)
 
 Each works on one thread, as many as the machine runs at a time, so that times can be compared, and
 stores the pixels alone: no profile, no EXIF. Qualities are the codec's own scale, higher is better.
@@ -34,7 +34,7 @@ _LIBRARIES = {
 
 
 @dataclass(frozen=True)
-class Peer:
+class ReferenceCodec:
     """A codec behind Pillow. `ladder`: qualities from low to high that span its useful range.
 
     `options`: of Pillow's `save`, from a quality; `library`: Pillow's name of what does the work,
@@ -86,8 +86,8 @@ class Peer:
 
 
 @dataclass(frozen=True)
-class ToolPeer:
-    """A codec behind two commands; the same interface as `Peer`.
+class ToolCodec:
+    """A codec behind two commands; the same interface as `ReferenceCodec`.
 
     `encode_words`, `decode_words`: arguments, in which IN, OUT and QUALITY (0 to 100) or QUANTIZER
     (63 to 0, as older versions of avifenc have it) are replaced.
@@ -183,38 +183,38 @@ def _jpeg2000(quality: float) -> dict[str, Any]:
 
 _AVIFENC = ("-y", "444", "-s", "4", "-j", "1")
 
-PEERS: dict[str, Peer | ToolPeer] = {
-    peer.name: peer
-    for peer in (
-        Peer(
+REFERENCE_CODECS: dict[str, ReferenceCodec | ToolCodec] = {
+    codec.name: codec
+    for codec in (
+        ReferenceCodec(
             "jpeg",
             "JPEG (Pillow, optimised, 4:2:0)",
             (5, 10, 20, 30, 40, 50, 60, 70, 80, 87, 93, 97),
             _jpeg,
             "libjpeg_turbo",
         ),
-        Peer(
+        ReferenceCodec(
             "webp",
             "WebP (Pillow, method 6)",
             (1, 10, 25, 40, 55, 70, 80, 88, 94, 99),
             _webp,
             "webp",
         ),
-        Peer(
+        ReferenceCodec(
             "avif",
             "AVIF (Pillow, 4:4:4, speed 4)",
             (10, 22, 34, 45, 56, 66, 75, 83, 90, 95),
             _avif,
             "avif",
         ),
-        Peer(
+        ReferenceCodec(
             "avif-psnr",
             "AVIF (Pillow, 4:4:4, speed 4, tune=psnr)",
             (10, 22, 34, 45, 56, 66, 75, 83, 90, 95),
             _avif_psnr,
             "avif",
         ),
-        Peer(
+        ReferenceCodec(
             "jxl",
             "JPEG XL (libjxl, effort 7)",
             (5, 15, 30, 45, 60, 70, 80, 87, 92, 95, 97),
@@ -223,14 +223,14 @@ PEERS: dict[str, Peer | ToolPeer] = {
             "pillow_jxl",
             hint="pip install 'vaecodec[eval]'",
         ),
-        Peer(
+        ReferenceCodec(
             "jpeg2000",
             "JPEG 2000 (OpenJPEG, 9/7)",
             (26, 28, 30, 32, 34, 36, 38, 40, 42, 44),
             _jpeg2000,
             "jpg_2000",
         ),
-        ToolPeer(
+        ToolCodec(
             "cjxl",
             "JPEG XL (cjxl, effort 7)",
             ".jxl",
@@ -239,7 +239,7 @@ PEERS: dict[str, Peer | ToolPeer] = {
             ("djxl", "IN", "OUT", "--num_threads=0"),
             "install libjxl's tools (Debian: libjxl-tools)",
         ),
-        ToolPeer(
+        ToolCodec(
             "avifenc",
             "AVIF (avifenc, 4:4:4, speed 4)",
             ".avif",

@@ -3,45 +3,20 @@
 import csv
 import io
 import json
-import os
-import platform
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vaecodec.evaluation.results import Comparison, Measured, bd_rate, compare
-from vaecodec.errors import FormatError, UsageError
-from vaecodec.evaluation.measure import METRICS, POINTS, Codec, Job, OwnCodec, Source, read_record
 from vaecodec.atomic_files import write_json, write_text, write_whole
-from vaecodec.evaluation.published import Published
-from vaecodec.evaluation.rd_plot import draw_curves
+from vaecodec.errors import UsageError
+from vaecodec.evaluation.rd_plot import draw_rd_curves
+from vaecodec.evaluation.records import POINTS
+from vaecodec.evaluation.results import EvaluationReport, Measured
+from vaecodec.metrics.distortion import METRICS
 
 FORMAT = "vaecodec report 1"
 INDEX = "report.json"  # tells a folder of ours from any other
-
-
-@dataclass(frozen=True)
-class Report:
-    """Everything that is told. `others` and `comparisons` in the order in which they were named.
-
-    `published_rates`: BD-rate of the mean curves in percent, by codec of `published`.
-    """
-
-    name: str
-    sources: list[Source]
-    metrics: tuple[str, ...]
-    own: Measured
-    others: list[Measured]
-    comparisons: dict[tuple[str, str], Comparison]  # by codec and metric
-    published: Published | None
-    published_rates: dict[str, float | None]
-    workers: int
-
-    @property
-    def machine(self) -> str:
-        return f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
 
 
 def open_folder(folder: Path) -> None:
@@ -67,65 +42,7 @@ def open_folder(folder: Path) -> None:
         write_json(index, {"format": FORMAT, "complete": False})
 
 
-def collect(jobs: list[Job], codecs: list[Codec]) -> list[Measured]:
-    """What the records of complete jobs hold, for each codec. Raises FormatError."""
-    collected = []
-    for codec in codecs:
-        own_jobs = [job for job in jobs if job.codec == codec.name]
-        megapixels = np.array([job.source.size[0] * job.source.size[1] for job in own_jobs]) / 1e6
-        points = [{point["quality"]: point for point in read_record(job)} for job in own_jobs]
-
-        def table(name: str, points=points, ladder=codec.ladder) -> np.ndarray:
-            try:
-                return np.array([[p[quality][name] for p in points] for quality in ladder])
-            except KeyError:
-                raise FormatError("a record lost points meanwhile; run the command again") from None
-
-        collected.append(
-            Measured(
-                codec.name,
-                codec.title,
-                own_jobs[0].made_by["version"],
-                np.array(codec.ladder),
-                table("bytes") * 8 / megapixels / 1e6,
-                {metric: table(metric) for metric in own_jobs[0].metrics},
-                table("encode_seconds") / megapixels,
-                table("decode_seconds") / megapixels,
-            )
-        )
-    return collected
-
-
-def make_report(
-    name: str,
-    jobs: list[Job],
-    codecs: list[Codec],
-    published: Published | None,
-    workers: int,
-) -> Report:
-    """The report of complete jobs, one of the codecs being OwnCodec."""
-    measured = collect(jobs, codecs)
-    own = next(m for m in measured if m.name == OwnCodec.name)
-    others = [m for m in measured if m is not own]
-    metrics = jobs[0].metrics
-    rates = {}
-    if published is not None and "psnr" in metrics:
-        curve = own.mean_curve("psnr")
-        rates = {codec: bd_rate(points, curve) for codec, points in published.curves.items()}
-    return Report(
-        name,
-        [job.source for job in jobs if job.codec == own.name],
-        metrics,
-        own,
-        others,
-        {(o.name, metric): compare(o, own, metric) for o in others for metric in metrics},
-        published,
-        rates,
-        workers,
-    )
-
-
-def write_report(report: Report, folder: Path) -> Path:
+def write_report(report: EvaluationReport, folder: Path) -> Path:
     """Write all files of a report into its folder; returns the page to open."""
     from vaecodec.evaluation.report_page import render
 
@@ -143,7 +60,7 @@ def write_report(report: Report, folder: Path) -> Path:
     return folder / "report.html"
 
 
-def summary(report: Report) -> dict[str, Any]:
+def summary(report: EvaluationReport) -> dict[str, Any]:
     """The report's figures as JSON has them."""
     return {
         "format": FORMAT,
@@ -178,7 +95,7 @@ def _codec_summary(m: Measured) -> dict[str, Any]:
     }
 
 
-def _csv(report: Report) -> str:
+def _csv(report: EvaluationReport) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     header = ["picture", "codec", "quality", "bpp", *report.metrics]
@@ -192,8 +109,8 @@ def _csv(report: Report) -> str:
     return buffer.getvalue()
 
 
-def _plot(report: Report, metric: str, theme: str) -> bytes:
+def _plot(report: EvaluationReport, metric: str, theme: str) -> bytes:
     others = {m.title: m.mean_curve(metric) for m in report.others}
     published = report.published.curves if report.published and metric == "psnr" else {}
     label = f"{METRICS[metric].title} in dB"
-    return draw_curves(report.own.mean_curve(metric), others, published, label, theme)
+    return draw_rd_curves(report.own.mean_curve(metric), others, published, label, theme)

@@ -8,10 +8,10 @@ from html import escape
 import numpy as np
 from PIL import Image
 
-from vaecodec.evaluation.results import Comparison, Measured
-from vaecodec.training.dataset import read_rgb
-from vaecodec.evaluation.measure import METRICS, Source
-from vaecodec.evaluation.report import Report
+from vaecodec.evaluation.records import EvaluatedPicture
+from vaecodec.evaluation.results import Comparison, EvaluationReport, Measured
+from vaecodec.metrics.distortion import METRICS
+from vaecodec.picture.reader import read_rgb
 
 THUMBNAIL = 120  # pixels, the longer side
 
@@ -35,7 +35,7 @@ td img { vertical-align: middle; margin-right: .5rem; max-height: 4rem; width: a
 """
 
 
-def render(report: Report, plots: dict[tuple[str, str], bytes]) -> str:
+def render(report: EvaluationReport, plots: dict[tuple[str, str], bytes]) -> str:
     """The page. `plots`: SVGs by metric and theme (light, dark)."""
     parts = [f"<h1>{escape(report.name)}: vaecodec and other codecs</h1>", _facts(report)]
     parts += [_figure(metric, plots) for metric in report.metrics]
@@ -49,7 +49,7 @@ def render(report: Report, plots: dict[tuple[str, str], bytes]) -> str:
     )
 
 
-def _facts(report: Report) -> str:
+def _facts(report: EvaluationReport) -> str:
     megapixels = sum(s.size[0] * s.size[1] for s in report.sources) / 1e6
     return (
         f"<p>{len(report.sources)} pictures, {megapixels:.1f} megapixels;"
@@ -68,7 +68,7 @@ def _figure(metric: str, plots: dict[tuple[str, str], bytes]) -> str:
     )
 
 
-def _rates(report: Report) -> str:
+def _rates(report: EvaluationReport) -> str:
     header = ["against"]
     for metric in report.metrics:
         title = METRICS[metric].title
@@ -97,7 +97,7 @@ def _rate(value: float | None, interval: tuple[float, float] | None = None) -> s
     return f"{value:+.1f} %{spread}"
 
 
-def _published(report: Report) -> str:
+def _published(report: EvaluationReport) -> str:
     if report.published is None or not report.published_rates:
         return ""
     rows = [[escape(codec), _rate(rate)] for codec, rate in report.published_rates.items()]
@@ -108,7 +108,7 @@ def _published(report: Report) -> str:
     )
 
 
-def _curves(report: Report) -> str:
+def _curves(report: EvaluationReport) -> str:
     parts = ["<h2>Points of the curves</h2>"]
     for m in (report.own, *report.others):
         header = ["quality", "bits per pixel", *(METRICS[name].title for name in report.metrics)]
@@ -129,7 +129,7 @@ def _format(metric: str) -> str:
     return "{:.2f}" if metric == "psnr" else "{:.4f}"
 
 
-def _times(report: Report) -> str:
+def _times(report: EvaluationReport) -> str:
     header = ["codec", "encode", "decode", "version"]
     rows = [_time_row(m) for m in (report.own, *report.others)]
     return (
@@ -144,7 +144,7 @@ def _time_row(m: Measured) -> list[str]:
     return [escape(m.title), *seconds, escape(m.version)]
 
 
-def _pictures(report: Report) -> str:
+def _pictures(report: EvaluationReport) -> str:
     header = ["picture", *(escape(other.title) for other in report.others)]
     metric = report.metrics[0]
     rows = []
@@ -166,7 +166,7 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
     return f'<div class="wide"><table><tr>{head}</tr>\n{body}</table></div>'
 
 
-def _thumbnail(source: Source) -> str:
+def _thumbnail(source: EvaluatedPicture) -> str:
     image = Image.fromarray(read_rgb(source.path))
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     buffer = io.BytesIO()

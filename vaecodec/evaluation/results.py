@@ -6,12 +6,18 @@ the BD-rates of single pictures is given beside it. Intervals hold 95 % of 1000 
 of the pictures.
 """
 
+import os
+import platform
 from dataclasses import dataclass
 
 import numpy as np
 
-from vaecodec.evaluation.measure import METRICS
-from vaecodec.metrics.distortion import bd_rate_percent
+from vaecodec.errors import FormatError
+from vaecodec.evaluation.own_codec import OwnCodec
+from vaecodec.evaluation.published import Published
+from vaecodec.evaluation.records import EvaluatedPicture, LadderJob, MeasuredCodec, read_record
+from vaecodec.metrics.bd_rate import bd_rate_percent
+from vaecodec.metrics.distortion import METRICS
 
 SAMPLES = 1000
 
@@ -96,3 +102,83 @@ def _interval(values) -> tuple[float, float] | None:
         return None
     low, high = np.percentile(values, (2.5, 97.5))
     return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """Everything that is told. `others` and `comparisons` in the order in which they were named.
+
+    `published_rates`: BD-rate of the mean curves in percent, by codec of `published`.
+    """
+
+    name: str
+    sources: list[EvaluatedPicture]
+    metrics: tuple[str, ...]
+    own: Measured
+    others: list[Measured]
+    comparisons: dict[tuple[str, str], Comparison]  # by codec and metric
+    published: Published | None
+    published_rates: dict[str, float | None]
+    workers: int
+
+    @property
+    def machine(self) -> str:
+        return f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
+
+
+def collect(jobs: list[LadderJob], codecs: list[MeasuredCodec]) -> list[Measured]:
+    """What the records of complete jobs hold, for each codec. Raises FormatError."""
+    collected = []
+    for codec in codecs:
+        own_jobs = [job for job in jobs if job.codec == codec.name]
+        megapixels = np.array([job.source.size[0] * job.source.size[1] for job in own_jobs]) / 1e6
+        points = [{point["quality"]: point for point in read_record(job)} for job in own_jobs]
+
+        def table(name: str, points=points, ladder=codec.ladder) -> np.ndarray:
+            try:
+                return np.array([[p[quality][name] for p in points] for quality in ladder])
+            except KeyError:
+                raise FormatError("a record lost points meanwhile; run the command again") from None
+
+        collected.append(
+            Measured(
+                codec.name,
+                codec.title,
+                own_jobs[0].made_by["version"],
+                np.array(codec.ladder),
+                table("bytes") * 8 / megapixels / 1e6,
+                {metric: table(metric) for metric in own_jobs[0].metrics},
+                table("encode_seconds") / megapixels,
+                table("decode_seconds") / megapixels,
+            )
+        )
+    return collected
+
+
+def make_report(
+    name: str,
+    jobs: list[LadderJob],
+    codecs: list[MeasuredCodec],
+    published: Published | None,
+    workers: int,
+) -> EvaluationReport:
+    """The report of complete jobs, one of the codecs being OwnCodec."""
+    measured = collect(jobs, codecs)
+    own = next(m for m in measured if m.name == OwnCodec.name)
+    others = [m for m in measured if m is not own]
+    metrics = jobs[0].metrics
+    rates = {}
+    if published is not None and "psnr" in metrics:
+        curve = own.mean_curve("psnr")
+        rates = {codec: bd_rate(points, curve) for codec, points in published.curves.items()}
+    return EvaluationReport(
+        name,
+        [job.source for job in jobs if job.codec == own.name],
+        metrics,
+        own,
+        others,
+        {(o.name, metric): compare(o, own, metric) for o in others for metric in metrics},
+        published,
+        rates,
+        workers,
+    )

@@ -59,8 +59,7 @@ MAGIC = b"\x8fVAE"
 VERSION = 1
 MODES = ("RGB", "grey", "RGB16", "grey16")
 SLICE = 1024
-LEVEL_UNIT = 256
-LEVEL_MAX = 5 * LEVEL_UNIT
+LEVEL_MAX = 1280  # 256 for each interval of the anchors that a network learned
 MODEL_ID_BYTES = 8
 MAX_PIXELS = 10**9
 MAX_SIDE = 2**31 - 1
@@ -325,3 +324,6 @@ def unpack_slice(chunk: Chunk) -> tuple[int, bytes]:
     if len(chunk.payload) < _CRC.size or len(chunk.payload) % 4:
         raise FormatError("a slice's length is impossible; get another copy")
     return _CRC.unpack_from(chunk.payload)[0], chunk.payload[_CRC.size :]
+
+
+PREVIEW_SIDE = 256  # the longer side of a preview, at most, in pixels

@@ -20,8 +20,8 @@ import os
 import struct
 from collections.abc import Iterable
 
-from vaecodec.format.container import CRYPT_TYPE, SLICE_TYPE, Chunk
 from vaecodec.errors import FormatError, PassphraseError, UsageError
+from vaecodec.format.container import CRYPT_TYPE, SLICE_TYPE, Chunk
 
 _SCRYPT = 1
 LOG2_N = 16  # 64 MiB and about 0.2 s for each guess

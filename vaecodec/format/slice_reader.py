@@ -4,6 +4,7 @@ is left."""
 from contextlib import suppress
 from typing import BinaryIO
 
+from vaecodec.errors import FormatError, PassphraseError
 from vaecodec.format.container import (
     ALPHA_TYPE,
     CRYPT_TYPE,
@@ -19,8 +20,6 @@ from vaecodec.format.container import (
     unpack_metadata,
 )
 from vaecodec.format.encryption import Cipher, open_description
-from vaecodec.errors import FormatError, PassphraseError
-from vaecodec.codec.gain_map import GainMap, unpack_gain_map
 
 _KIND_OF_TYPE = {kind: name for name, kind in METADATA_TYPES.items()}
 
@@ -29,9 +28,11 @@ class SliceSource:
     """The slices of a sound file in order, decrypted; its other chunks are kept as they are
     passed."""
 
+    salvages = False
+
     def __init__(self, file: BinaryIO, header: Header, needed: list[int], passphrase: bytes | None):
         self.alpha: bytes | None = None
-        self.gain_map: GainMap | None = None
+        self.gain_map: Chunk | None = None
         self.preview: bytes | None = None
         self.metadata: dict[str, bytes] = {}
         self.lost: set[int] = set()
@@ -81,13 +82,15 @@ class SliceSource:
         elif chunk.type == PREVIEW_TYPE:
             self.preview = chunk.payload
         elif chunk.type == GAIN_MAP_TYPE:
-            self.gain_map = unpack_gain_map(chunk, self._header)
+            self.gain_map = chunk
         elif chunk.type in _KIND_OF_TYPE:
             self.metadata[_KIND_OF_TYPE[chunk.type]] = unpack_metadata(chunk)
 
 
 class SalvagedSliceSource(SliceSource):
     """What is sound of a damaged file."""
+
+    salvages = True
 
     def __init__(self, file: BinaryIO, header: Header, needed: list[int], passphrase: bytes | None):
         super().__init__(file, header, [], passphrase)

@@ -5,11 +5,10 @@ import threading
 import numpy as np
 import onnxruntime
 
-from vaecodec.format.container import LEVEL_UNIT
 from vaecodec.cores import CurrentThread
+from vaecodec.entropy.scales import LEVEL_UNIT
 from vaecodec.inference.onnx_graphs import graph_bytes
-from vaecodec.network.parameters import check_parameters
-from vaecodec.network.weights import Weights
+from vaecodec.network.weights import Weights, check_parameters
 
 
 class OnnxTransforms:

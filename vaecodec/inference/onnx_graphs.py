@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vaecodec.network.config import ANCHORS, BLOCK, FRONT, LEAK
-from vaecodec.inference.onnx_writer import Graph
 from vaecodec.entropy.coding_order import STEPS
+from vaecodec.inference.onnx_writer import Graph
+from vaecodec.network.config import ANCHORS, BLOCK, FRONT, LEAK
 from vaecodec.network.weights import Weights
 
 

@@ -17,15 +17,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vaecodec.entropy.scales import LEVEL_UNIT, STEP
+from vaecodec.inference.interfaces import SliceToRefine
+from vaecodec.network.config import STRIDE_Y
 from vaecodec.network.layers import straight_through_round
-from vaecodec.format.container import LEVEL_UNIT
-from vaecodec.codec.effort import SliceToRefine
-from vaecodec.training.export import network_from_weights
-from vaecodec.codec.gain_map import STEP
-from vaecodec.network.vae import VAE, quality_lambda
-from vaecodec.network.rate_distortion import logistic_bits, scale_of_index
-from vaecodec.codec.tiling import STRIDE_Y
-from vaecodec.inference.torch_backend import to_array, to_planes
+from vaecodec.network.planes import to_array, to_planes
+from vaecodec.network.rate_distortion import log_scale_of_index, logistic_bits, quality_lambda
+from vaecodec.network.vae import VAE, network_from_weights
 from vaecodec.network.weights import Weights
 
 SHARPNESS = (5.0, 12.0)  # of the choice: chance of the upper integer sigmoid(k * logit(fraction))
@@ -138,7 +136,7 @@ class _Task:
                 self.v, z_hat, self.t, expected, True, self.offsets
             )
             distortion = self._squared_error(v_hat)
-        below, log_scale = d.detach().floor(), scale_of_index(index)
+        below, log_scale = d.detach().floor(), log_scale_of_index(index)
         chance = r - below
         bits = torch.lerp(
             logistic_bits(below, log_scale), logistic_bits(below + 1, log_scale), chance
@@ -155,7 +153,7 @@ class _Task:
                 v, z_hat, self.t, lambda d, index: d.round(), offsets=self.offsets
             )
             distortion = self._squared_error(v_hat)
-        bits = logistic_bits(r, scale_of_index(index)).sum() + self._bits_of_z(z_hat)
+        bits = logistic_bits(r, log_scale_of_index(index)).sum() + self._bits_of_z(z_hat)
         return (bits + self.weight * distortion).item()
 
     def _squared_error(self, v_hat: Tensor) -> Tensor:

@@ -4,12 +4,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vaecodec.format.container import LEVEL_UNIT
 from vaecodec.cores import CurrentThread
+from vaecodec.entropy.scales import LEVEL_UNIT
 from vaecodec.errors import UsageError
-from vaecodec.network.vae import VAE, NetworkConfig
-from vaecodec.network.parameters import check_parameters, misfit
-from vaecodec.network.weights import Weights
+from vaecodec.network.config import NetworkConfig
+from vaecodec.network.planes import to_array, to_planes
+from vaecodec.network.vae import VAE
+from vaecodec.network.weights import Weights, check_parameters, misfit
 
 
 def choose_device(name: str) -> torch.device:
@@ -98,16 +99,3 @@ class TorchTransforms:
 
     def _in(self, array: np.ndarray | Tensor) -> Tensor:
         return to_planes(array, self.device)
-
-
-def to_planes(array: np.ndarray | Tensor, device: torch.device) -> Tensor:
-    """`[H, W, C]` to `[1, C, H, W]` on a device, in channels-last memory, which is the same
-    bytes."""
-    if isinstance(array, np.ndarray):
-        array = torch.from_numpy(np.ascontiguousarray(array, np.float32))
-    return array.permute(2, 0, 1)[None].to(device)
-
-
-def to_array(tensor: Tensor) -> np.ndarray:
-    """`[1, C, H, W]` on any device to float32 `[H, W, C]`."""
-    return tensor[0].permute(1, 2, 0).contiguous().float().cpu().numpy()

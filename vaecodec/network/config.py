@@ -1,9 +1,87 @@
-"""Numbers of the network that are the same in every model, for training and for every backend."""
+"""Sizes of the network: those that are the same in every model, and those that a weight file names."""
 
-from vaecodec.format.container import LEVEL_MAX, LEVEL_UNIT
+from dataclasses import asdict, dataclass
+
+from vaecodec.entropy.coding_order import STEPS
+from vaecodec.entropy.scales import LEVEL_UNIT
+from vaecodec.format.container import LEVEL_MAX
 
 ANCHORS = LEVEL_MAX // LEVEL_UNIT + 1  # levels at which gains are learned; t is 0..ANCHORS-1
+STRIDE_Y = 16  # pixels per latent position
 BLOCK = 8  # side of the pixel blocks of the front end
 FRONT = 3 * BLOCK * BLOCK  # values of a block
 LEAK = 0.1  # slope of the activation below zero
-SCALE_RANGE = (0.045, 40.0)  # scales of the logistic distributions, log-spaced
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Sizes of the network, stored in the weight file.
+
+    `n1` blocks with `h1` hidden channels work at 1/8 of the resolution, `n2` blocks with `h2` at
+    1/16; `m` latent channels (a multiple of 4); `cz` hyper-latent channels; `hyper`, `context` and
+    `scale` are the widths of h_a/h_s, of the mean's context network and of the scale network.
+    """
+
+    n1: int = 1
+    h1: int = 128
+    n2: int = 2
+    h2: int = 128
+    m: int = 384
+    cz: int = 64
+    hyper: int = 128
+    context: int = 160
+    scale: int = 96
+
+    def to_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+PRESETS = {
+    "tiny": NetworkConfig(n1=1, h1=8, n2=1, h2=8, m=96, cz=8, hyper=8, context=8, scale=8),
+    "small": NetworkConfig(n1=1, h1=64, n2=1, h2=128, m=256, context=128, scale=64),
+    "base": NetworkConfig(),
+    "large": NetworkConfig(n1=2, h1=160, n2=3, h2=192, context=256, scale=128),
+}
+
+
+def parameter_shapes(config: dict[str, int], most: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of the float network's parameters by name, of at most `most` blocks of a kind.
+
+    Raises KeyError for a size that is missing.
+    """
+    c = config
+    m, cz, hyper, context = c["m"], c["cz"], c["hyper"], c["context"]
+    shapes: dict[str, tuple[int, ...]] = {"klt": (FRONT, FRONT), "y_scale": (m,)}
+    shapes |= {"klt_mean": (FRONT,), "klt_scale": (FRONT,)}
+    convolutions = {
+        "down": (m, FRONT, 4, 4),
+        "a_out": (m, m, 1, 1),
+        "s_in": (m, m, 1, 1),
+        "ha_in": (hyper, m, 3, 3),
+        "ha_out": (cz, hyper, 5, 5),
+        "hs_in": (hyper, cz, 3, 3),
+        "hs_mid": (4 * hyper, hyper, 1, 1),
+        "hs_out": (4 * context, hyper, 1, 1),
+        "ctx_mid": (context, context, 1, 1),
+        "ctx_out": (m, context, 1, 1),
+    }
+    for name, shape in convolutions.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    shapes |= {"up.weight": (m, FRONT, 4, 4), "up.bias": (FRONT,)}
+    shapes["ctx_in.weight"] = (context, m + STEPS, 3, 3)
+    fine, coarse = (FRONT, c["h1"], c["n1"]), (m, c["h2"], c["n2"])
+    for part, (channels, hidden, count) in {
+        "a1": fine,
+        "s1": fine,
+        "a2": coarse,
+        "s2": coarse,
+    }.items():
+        for number in range(min(count, most)):
+            block = f"{part}.{number}"
+            shapes[f"{block}.enter.weight"] = (hidden, channels, 3, 3)
+            shapes[f"{block}.bias.values"] = (ANCHORS, hidden)
+            shapes[f"{block}.leave.weight"] = (channels, hidden, 3, 3)
+            shapes[f"{block}.leave.bias"] = (channels,)
+    tables = {"s_bias": m, "log_gain": m, "log_inverse_gain": m, "log_z_gain": cz}
+    tables |= {"z_log_scale": cz, "ha_bias": hyper, "hs_bias": hyper, "ctx_bias": context}
+    return shapes | {f"{name}.values": (ANCHORS, size) for name, size in tables.items()}

@@ -5,7 +5,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vaecodec.network.config import LEAK
-from vaecodec.entropy.integer_scale_network import ACTIVATION_BITS, ACTIVATION_MAX, WEIGHT_BITS
 
 
 class LevelTable(nn.Module):
@@ -73,19 +72,5 @@ def squash(y: Tensor) -> Tensor:
 
 
 def straight_through_round(x: Tensor) -> Tensor:
-    """Round to integers; the gradient passes as if nothing had happened."""
+    """Round to integers, a straight-through estimator: the gradient passes unchanged."""
     return x + (x.round() - x).detach()
-
-
-def quantise_activation(x: Tensor) -> Tensor:
-    """The integer network's activation: rounded to fraction bits, clamped to 0..max."""
-    unit = 1 << ACTIVATION_BITS
-    return straight_through_round((x * unit).clamp(0, ACTIVATION_MAX)) / unit
-
-
-class IntegerConv(nn.Conv2d):
-    """A convolution whose weights are multiples of `2 ** -WEIGHT_BITS` in forward."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        unit = 1 << WEIGHT_BITS
-        return self._conv_forward(x, straight_through_round(self.weight * unit) / unit, None)

@@ -1,20 +1,20 @@
 """Rates in training and refinement: logistic distributions stand in for the tables of a release."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vaecodec.network.config import SCALE_RANGE
-from vaecodec.entropy.integer_scale_network import SCALE_COUNT
 from vaecodec.entropy.rdoq import STEP_COST
+from vaecodec.entropy.scales import LOG_LOW, LOG_STEP
+from vaecodec.network.config import ANCHORS
+
+# Weight of 255^2 * MSE against bits per pixel, log-linear in t.
+LAMBDA_RANGE = (0.0018, 0.18)
 
 
-def scale_of_index(index: Tensor) -> Tensor:
+def log_scale_of_index(index: Tensor) -> Tensor:
     """Logarithm of the logistic scale that a (real) scale index stands for."""
-    low, high = map(math.log, SCALE_RANGE)
-    return low + (high - low) / (SCALE_COUNT - 1) * index
+    return LOG_LOW + LOG_STEP * index
 
 
 def logistic_bits(x: Tensor, log_scale: Tensor) -> Tensor:
@@ -28,13 +28,19 @@ def logistic_bits(x: Tensor, log_scale: Tensor) -> Tensor:
     return (inside - torch.log(-torch.expm1(-inverse))) * 1.4426950408889634
 
 
-def round_by_cost(d: Tensor, index: Tensor) -> Tensor:
-    """Residuals `d` as `rounding.round_by_cost` rounds them; the gradient passes as if nothing had
-    happened. `index`: their scale indices."""
+def rdoq_straight_through(d: Tensor, index: Tensor) -> Tensor:
+    """Residuals `d` as `entropy.rdoq` rounds them, a straight-through estimator. `index`: their
+    scale indices."""
     with torch.no_grad():
-        size, log_scale = d.abs(), scale_of_index(index)
+        size, log_scale = d.abs(), log_scale_of_index(index)
         k = size.round()
         saved = logistic_bits(k, log_scale) - logistic_bits(k - 1, log_scale)
         margin = saved.clamp(min=0) / (2 * STEP_COST) * (k > 0)
         r = d.sign() * (k - (size < k - 0.5 + margin).float())
     return d + (r - d).detach()
+
+
+def quality_lambda(t: Tensor) -> Tensor:
+    """The Lagrangian weight at level `t` (0..ANCHORS-1)."""
+    low, high = LAMBDA_RANGE
+    return low * (high / low) ** (t / (ANCHORS - 1))

@@ -11,72 +11,36 @@ coded in four steps (see schedule.py).
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vaecodec.entropy.coding_order import STEPS, group_mask
+from vaecodec.entropy.integer_scale_network import float_parameters
+from vaecodec.entropy.scales import SCALE_COUNT, STEP
+from vaecodec.network.config import ANCHORS, BLOCK, FRONT, NetworkConfig
 from vaecodec.network.layers import (
     LEAK,
     EightBitConv,
-    IntegerConv,
     LevelTable,
     ResidualBlock,
-    quantise_activation,
     squash,
     straight_through_round,
 )
-from vaecodec.network.config import ANCHORS, BLOCK, FRONT
-from vaecodec.entropy.integer_scale_network import INDEX_UNIT_BITS, SCALE_COUNT
-from vaecodec.codec.gain_map import STEP
-from vaecodec.network.rate_distortion import logistic_bits, round_by_cost, scale_of_index
-from vaecodec.entropy.coding_order import STEPS, group_mask
+from vaecodec.network.rate_distortion import (
+    log_scale_of_index,
+    logistic_bits,
+    rdoq_straight_through,
+)
+from vaecodec.network.scale_network import (
+    ScaleNetwork,
+    magnitude_code,
+)
+from vaecodec.network.weights import Weights, check_parameters, misfit
 
-LAMBDA_RANGE = (
-    0.0018,
-    0.18,
-)  # weight of 255^2 * MSE against bits per pixel, log-linear in the level
 GAIN_RANGE = (2.5, 30.0)  # gains at the start, in units where pixels span 1
-INDEX_UNIT = 1 << INDEX_UNIT_BITS  # scale indices per unit of the scale network's output
-
-
-@dataclass(frozen=True)
-class NetworkConfig:
-    """Sizes of the network, stored in the weight file.
-
-    `n1` blocks with `h1` hidden channels work at 1/8 of the resolution, `n2` blocks with `h2` at
-    1/16; `m` latent channels (a multiple of 4); `cz` hyper-latent channels; `hyper`, `context` and
-    `scale` are the widths of h_a/h_s, of the mean's context network and of the scale network.
-    """
-
-    n1: int = 1
-    h1: int = 128
-    n2: int = 2
-    h2: int = 128
-    m: int = 384
-    cz: int = 64
-    hyper: int = 128
-    context: int = 160
-    scale: int = 96
-
-    def to_dict(self) -> dict[str, int]:
-        return asdict(self)
-
-
-PRESETS = {
-    "tiny": NetworkConfig(n1=1, h1=8, n2=1, h2=8, m=96, cz=8, hyper=8, context=8, scale=8),
-    "small": NetworkConfig(n1=1, h1=64, n2=1, h2=128, m=256, context=128, scale=64),
-    "base": NetworkConfig(),
-    "large": NetworkConfig(n1=2, h1=160, n2=3, h2=192, context=256, scale=128),
-}
-
-
-def quality_lambda(t: Tensor) -> Tensor:
-    """The Lagrangian weight at level `t` (0..ANCHORS-1)."""
-    low, high = LAMBDA_RANGE
-    return low * (high / low) ** (t / (ANCHORS - 1))
 
 
 def step_masks(height: int, width: int, m: int, device: torch.device) -> Tensor:
@@ -84,49 +48,6 @@ def step_masks(height: int, width: int, m: int, device: torch.device) -> Tensor:
     groups = np.stack([group_mask(height, width, step) for step in range(STEPS)])
     planes = torch.from_numpy(groups).to(device).permute(0, 3, 1, 2)
     return planes.repeat_interleave(m // STEPS, dim=1)[:, None].float()
-
-
-class ScaleNetwork(nn.Module):
-    """Chooses a scale index per latent from integers only; `exact.py` runs the same arithmetic.
-
-    Here the integers are carried as real numbers (value / 2**fraction bits) with straight-through
-    rounding, so that what is trained is what is shipped.
-    """
-
-    def __init__(self, config: NetworkConfig):
-        super().__init__()
-        c = config
-        self.z_conv = IntegerConv(c.cz, c.scale, 3, padding=1, bias=False)
-        self.z_bias = LevelTable(ANCHORS, c.scale)
-        self.z_up = IntegerConv(c.scale, 16 * c.scale, 1, bias=False)
-        self.up_bias = LevelTable(ANCHORS, c.scale)
-        self.context = IntegerConv(c.m + STEPS, c.scale, 3, padding=1, bias=False)
-        self.hidden = IntegerConv(c.scale, c.scale, 1, bias=False)
-        self.hidden_bias = LevelTable(ANCHORS, c.scale)
-        self.out = IntegerConv(c.scale, c.m, 1, bias=False)
-        self.offset = LevelTable(ANCHORS, c.m)  # scale index / INDEX_UNIT without any context
-        for conv in (self.z_conv, self.z_up, self.context, self.hidden):
-            nn.init.kaiming_normal_(conv.weight)
-        nn.init.normal_(self.out.weight, std=1e-3)
-
-    def prepare(self, z_hat: Tensor, t: Tensor) -> Tensor:
-        """Features of the hyper-latents (integers), `[B, scale, 4*hz, 4*wz]`, before activation."""
-        h = quantise_activation(self.z_conv(z_hat.clamp(-127, 127)) + self.z_bias(t))
-        return F.pixel_shuffle(self.z_up(h), 4) + self.up_bias(t)
-
-    def forward(self, prepared: Tensor, context: Tensor | None, t: Tensor) -> Tensor:
-        """Real-valued scale index `[B, m, h, w]` from `context` `[B, m + 4, h, w]` (None: nothing
-        known)."""
-        h = prepared if context is None else prepared + self.context(context)
-        h = quantise_activation(self.hidden(quantise_activation(h)) + self.hidden_bias(t))
-        return INDEX_UNIT * (self.out(h) + self.offset(t))
-
-
-def magnitude_code(r: Tensor) -> Tensor:
-    """How |r| enters the scale network: log2(1 + |r|) to 4 fraction bits, at most 127/16."""
-    return (straight_through_round(torch.log2(1 + r.abs().clamp(max=255)) * 16) / 16).clamp(
-        max=127 / 16
-    )
 
 
 class VAE(nn.Module):
@@ -178,8 +99,8 @@ class VAE(nn.Module):
     # --- transforms -------------------------------------------------------------------------
 
     def analyse(self, x: Tensor, t: Tensor) -> Tensor:
-        """g_a: picture `[B, 3, H, W]` (sides multiples of 16) to y `[B, m, H/16, W/16]`, order
-        one."""
+        """g_a: picture `[B, 3, H, W]` (sides multiples of 16) to y `[B, m, H/16, W/16]`, unit
+        scale."""
         with torch.autocast(x.device.type, enabled=False):
             blocks = F.pixel_unshuffle(x.float(), BLOCK) - self.klt_mean[:, None, None]
             h = F.conv2d(blocks, (self.klt / self.klt_scale).t()[:, :, None, None])
@@ -192,7 +113,7 @@ class VAE(nn.Module):
         return self.a_out(h).float()
 
     def synthesise(self, y_hat: Tensor, t: Tensor, scale: int = 1) -> Tensor:
-        """g_s: y_hat `[B, m, h, w]`, order one, to a picture `[B, 3, 16h/scale, 16w/scale]`, not
+        """g_s: y_hat `[B, m, h, w]`, unit scale, to a picture `[B, 3, 16h/scale, 16w/scale]`, not
         clipped.
 
         `scale` 2, 4 or 8 gives box averages of the full picture: the last linear layer averages.
@@ -258,14 +179,14 @@ class VAE(nn.Module):
             z = self.hyper_analyse(y, t)
             gain = self.gain(t)
         z_hat = straight_through_round(z)
-        quantise = round_by_cost if settled else _round
+        quantise = rdoq_straight_through if settled else _round
         v_hat, d, r, index = self.walk_steps(y * gain, z_hat, t, quantise)
         z_rated = z + torch.rand_like(z) - 0.5 if noise else z_hat
         bits_z = logistic_bits(z_rated, self.z_log_scale(t))
         noisy = d + torch.rand_like(d) - 0.5 if noise else r
-        bits_y = logistic_bits(noisy, scale_of_index(index.detach() if settled else index))
+        bits_y = logistic_bits(noisy, log_scale_of_index(index.detach() if settled else index))
         if settled:  # the means' gradient stays; value and scales' gradient are the integers'
-            bits_y = bits_y - bits_y.detach() + logistic_bits(r.detach(), scale_of_index(index))
+            bits_y = bits_y - bits_y.detach() + logistic_bits(r.detach(), log_scale_of_index(index))
         return {
             "x_hat": self.synthesise(v_hat / gain, t),
             "bits_y": bits_y.sum((1, 2, 3)),
@@ -328,3 +249,30 @@ def cost_per_pixel(config: NetworkConfig) -> float:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         VAE(config)(torch.zeros(1, 3, 128, 128), torch.zeros(1))
     return counter.get_total_flops() / 2 / 128**2
+
+
+_SCALE_PREFIX = "scale_network."
+
+
+def network_from_weights(weights: Weights) -> VAE:
+    """The trainable network of a weight file, the inverse of what `export_model` stores. Raises
+    ModelError."""
+    network = VAE(checked_config(weights))
+    state = weights.float_parameters() | {
+        f"{_SCALE_PREFIX}{name}": array
+        for name, array in float_parameters(weights.scale_parameters).items()
+    }
+    try:
+        network.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
+    except (RuntimeError, ValueError) as error:
+        raise misfit(str(error).splitlines()[0]) from None
+    return network
+
+
+def checked_config(weights: Weights) -> NetworkConfig:
+    """The sizes of a weight file's network, which its weights fill. Raises ModelError."""
+    check_parameters(weights)
+    try:
+        return NetworkConfig(**weights.config)
+    except TypeError as error:
+        raise misfit(str(error)) from None

@@ -21,11 +21,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from vaecodec.format.container import MODEL_ID_BYTES
-from vaecodec.errors import ModelError
-from vaecodec.entropy.integer_scale_network import SCALE_COUNT
 from vaecodec.atomic_files import write_whole
+from vaecodec.entropy.scales import SCALE_COUNT
 from vaecodec.entropy.tables import check_table
+from vaecodec.errors import ModelError
+from vaecodec.format.container import MODEL_ID_BYTES
+from vaecodec.network.config import parameter_shapes
 
 FORMAT = 1
 DEFAULT_NAME = "default.safetensors"
@@ -185,3 +186,29 @@ def save_weights(
     description = json.dumps({"format": FORMAT, "config": config, "card": card}, sort_keys=True)
     data = save_tensors(tensors, metadata={"vaecodec": description})
     write_whole(path, lambda file: file.write(data), overwrite=True)
+
+
+def check_parameters(weights: Weights) -> None:
+    """Raise ModelError unless a weight file holds the parameters of its configuration and no
+    others.
+
+    What passes needs memory in proportion to the file, whatever its configuration says.
+    """
+    try:
+        expected = parameter_shapes(weights.config, len(weights.net))
+        c, scale = weights.config, weights.scale_parameters
+        expected |= {
+            "scale.z_conv": (c["scale"], c["cz"], 3, 3),
+            "scale.out": (c["m"], c["scale"], 1, 1),
+        }
+    except KeyError as error:
+        raise ModelError(f"the model's configuration has no size {error}") from None
+    stored = {n: array.shape for n, array in weights.net.items() if not n.endswith(STEP_SUFFIX)}
+    stored |= {f"scale.{n}": scale[n].shape for n in ("z_conv", "out") if n in scale}
+    wrong = sorted(n for n in {*expected, *stored} if expected.get(n) != stored.get(n))
+    if wrong:
+        raise misfit(f"{len(wrong)} tensors, {wrong[0]} among them")
+
+
+def misfit(reason: str) -> ModelError:
+    return ModelError(f"the model's weights do not fit its configuration ({reason})")

@@ -283,3 +283,13 @@ def _upright(picture: Picture, orientation: int) -> Picture:
 
     alpha = None if picture.alpha is None else turn(picture.alpha)
     return replace(picture, pixels=turn(picture.pixels), alpha=alpha)
+
+
+MAX_PICTURE_PIXELS = 2 * 10**8  # larger sources are skipped
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """A picture as 8-bit RGB `[H, W, 3]`, upright; grey is repeated, alpha dropped. Raises
+    PictureError."""
+    pixels = read_picture(path, MAX_PICTURE_PIXELS).in_8_bits().pixels
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)

@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from vaecodec.errors import VaecodecError
 from vaecodec.atomic_files import write_whole
+from vaecodec.errors import VaecodecError
 
 
 def save_checkpoint(

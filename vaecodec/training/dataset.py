@@ -2,25 +2,27 @@
 seed fixes."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from vaecodec.atomic_files import write_json
 from vaecodec.errors import PictureError, UsageError
-from vaecodec.picture.reader import picture_size, read_picture
+from vaecodec.picture.reader import MAX_PICTURE_PIXELS, picture_size, read_rgb
+from vaecodec.training.options import TrainOptions
 
 SPLITS = ("train", "validation", "test")
 SHARES = (0.9, 0.05, 0.05)
-MAX_PICTURE_PIXELS = 2 * 10**8  # larger sources are skipped
 _POOL_REUSE = 8  # crops drawn from a pool, in multiples of its pixels, before the next takes over
 WINDOW_PIXELS = 16 * 10**6  # of a larger picture only a window of about this size is held
 
 
 @dataclass(frozen=True)
-class Source:
+class TrainingPicture:
     """A usable picture of the folder: path relative to it, size in pixels, and its split."""
 
     path: str
@@ -29,7 +31,7 @@ class Source:
     split: str
 
 
-def scan_folder(folder: Path, min_side: int) -> tuple[list[Source], list[tuple[str, str]]]:
+def scan_folder(folder: Path, min_side: int) -> tuple[list[TrainingPicture], list[tuple[str, str]]]:
     """All pictures under `folder`, and (path, reason) of the files that were left out.
 
     The split depends on the name of the file inside the folder alone, so that adding pictures moves
@@ -48,7 +50,7 @@ def scan_folder(folder: Path, min_side: int) -> tuple[list[Source], list[tuple[s
         if min(width, height) < min_side:
             skipped.append((name, f"{width}x{height} is smaller than {min_side} pixels"))
         else:
-            sources.append(Source(name, width, height, split_of(name)))
+            sources.append(TrainingPicture(name, width, height, split_of(name)))
     return sources, skipped
 
 
@@ -58,13 +60,6 @@ def split_of(name: str) -> str:
     if place < SHARES[0]:
         return "train"
     return "validation" if place < SHARES[0] + SHARES[1] else "test"
-
-
-def read_rgb(path: Path) -> np.ndarray:
-    """A picture as 8-bit RGB `[H, W, 3]`, upright; grey is repeated, alpha dropped. Raises
-    PictureError."""
-    pixels = read_picture(path, MAX_PICTURE_PIXELS).in_8_bits().pixels
-    return pixels if pixels.ndim == 3 else np.repeat(pixels[:, :, None], 3, axis=2)
 
 
 def validation_crop(pixels: np.ndarray, side: int) -> np.ndarray:
@@ -87,7 +82,12 @@ class CropSampler:
     """
 
     def __init__(
-        self, folder: Path, sources: Sequence[Source], seed: int, pool_bytes: int, step_bytes: int
+        self,
+        folder: Path,
+        sources: Sequence[TrainingPicture],
+        seed: int,
+        pool_bytes: int,
+        step_bytes: int,
     ):
         """`step_bytes`: what the crops of a step take, which decides how long a pool is drawn
         from."""
@@ -97,7 +97,7 @@ class CropSampler:
         self._fits = sum(map(_bytes_held, sources)) <= pool_bytes
         self._executor = ThreadPoolExecutor(1, "pictures")
         self._pools: dict[int, Future[list[np.ndarray]]] = {}
-        self._plan: list[list[Source]] = []
+        self._plan: list[list[TrainingPicture]] = []
         self._planned_epochs = 0
 
     def batch(self, step: int, count: int, side: int, rank: int = 0) -> np.ndarray:
@@ -134,7 +134,7 @@ class CropSampler:
             raise UsageError(f"{self._folder}: none of the pictures could be decoded")
         return pool
 
-    def _sources_of_pool(self, number: int) -> list[Source]:
+    def _sources_of_pool(self, number: int) -> list[TrainingPicture]:
         while len(self._plan) <= number:
             order = np.random.default_rng((self._seed, self._planned_epochs, 1 << 40)).permutation(
                 len(self._sources)
@@ -143,7 +143,7 @@ class CropSampler:
             self._planned_epochs += 1
         return self._plan[number]
 
-    def _decode(self, sources: Iterable[Source]) -> list[np.ndarray]:
+    def _decode(self, sources: Iterable[TrainingPicture]) -> list[np.ndarray]:
         pool = []
         for source in sources:
             try:
@@ -154,12 +154,12 @@ class CropSampler:
         return pool
 
 
-def _bytes_held(source: Source) -> int:
+def _bytes_held(source: TrainingPicture) -> int:
     return 3 * min(source.width * source.height, WINDOW_PIXELS)
 
 
-def _fill_pools(sources: list[Source], pool_bytes: int) -> list[list[Source]]:
-    pools: list[list[Source]] = [[]]
+def _fill_pools(sources: list[TrainingPicture], pool_bytes: int) -> list[list[TrainingPicture]]:
+    pools: list[list[TrainingPicture]] = [[]]
     held = 0
     for source in sources:
         if pools[-1] and held + _bytes_held(source) > pool_bytes:
@@ -202,3 +202,37 @@ def _random_crop(pixels: np.ndarray, side: int, rng: np.random.Generator) -> np.
     flip_rows, flip_columns, transpose = rng.integers(0, 2, 3)
     crop = crop[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
     return crop.swapaxes(0, 1) if transpose else crop
+
+
+def find_sources(options: TrainOptions, write: bool) -> dict[str, list[TrainingPicture]]:
+    """Pictures by split; the list is kept in the run folder, so that a resumed run sees the same
+    ones."""
+    listing = options.run / "pictures.json"
+    if listing.exists():
+        stored = json.loads(listing.read_text())
+        return {
+            split: [TrainingPicture(**s) for s in found]
+            for split, found in stored["splits"].items()
+        }
+    found, skipped = scan_folder(options.folder, options.recipe.crop)
+    splits = {name: [s for s in found if s.split == name] for name in SPLITS}
+    if options.validation_folder is not None:
+        validation, more_skipped = scan_folder(options.validation_folder, 64)
+        skipped += more_skipped
+        splits = {"train": found, "validation": validation, "test": []}
+    elif len(found) >= 3:
+        # Small folders: the hash may leave a split empty, so each lends the others one picture.
+        for name in ("validation", "test", "train"):
+            donor = max(splits, key=lambda split: len(splits[split]))
+            if not splits[name]:
+                splits[name].append(replace(splits[donor].pop(), split=name))
+    if len(splits["train"]) == 0 or len(splits["validation"]) == 0:
+        raise UsageError(
+            f"{options.folder}: {len(found)} usable pictures of at least"
+            f" {options.recipe.crop} pixels a side"
+            f" ({len(skipped)} left out); training needs at least 3"
+        )
+    if write:
+        stored = {name: [asdict(s) for s in part] for name, part in splits.items()}
+        write_json(listing, {"splits": stored, "skipped": skipped})
+    return splits

@@ -14,22 +14,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from vaecodec.network.layers import EightBitConv
-from vaecodec.format.container import LEVEL_MAX, LEVEL_UNIT, SLICE
-from vaecodec.network.config import ANCHORS, SCALE_RANGE
-from vaecodec.entropy.integer_scale_network import SCALE_COUNT, float_parameters, integer_parameters
 from vaecodec.codec.slice_coder import Symbols, quantise_slice
-from vaecodec.inference.model import Model
-from vaecodec.network.vae import VAE, NetworkConfig, magnitude_code
-from vaecodec.network.parameters import check_parameters, misfit
+from vaecodec.entropy.integer_scale_network import integer_parameters
+from vaecodec.entropy.scales import LEVEL_UNIT, SCALE_COUNT, nearest_anchor, scale_of_index
 from vaecodec.entropy.tables import MAX_RADIUS, logistic_frequencies, table_from_frequencies
-from vaecodec.codec.tiling import STRIDE_Y
+from vaecodec.format.container import LEVEL_MAX, SLICE
+from vaecodec.inference.model import Model
 from vaecodec.inference.torch_backend import TorchTransforms
+from vaecodec.network.config import ANCHORS, STRIDE_Y
+from vaecodec.network.layers import EightBitConv
+from vaecodec.network.scale_network import magnitude_code
+from vaecodec.network.vae import _SCALE_PREFIX, VAE
 from vaecodec.network.weights import STEP_SUFFIX, Weights, save_weights
 
 PRIOR_SAMPLES = 200.0  # weight of the logistic prior in a table, in samples
 Z_RADIUS = 63
-_SCALE_PREFIX = "scale_network."
 WIDE_TAIL = (0.02, 3.0)  # share and width of the prior's second, wider part
 
 
@@ -48,7 +47,7 @@ def export_model(
     for symbols, level in _sample_symbols(model, pictures):
         for residuals, indices in symbols.steps:
             y_counts.add(residuals, indices)
-        first = (level + LEVEL_UNIT // 2) // LEVEL_UNIT * network.config.cz
+        first = nearest_anchor(level) * network.config.cz
         z_counts.add(symbols.z, first + np.arange(network.config.cz))
     save_weights(
         path,
@@ -59,30 +58,6 @@ def export_model(
         [_y_table(index, counts) for index, counts in enumerate(y_counts.per_table())],
         [_z_table(counts) for counts in z_counts.per_table()],
     )
-
-
-def network_from_weights(weights: Weights) -> VAE:
-    """The trainable network of a weight file, the inverse of what `export_model` stores. Raises
-    ModelError."""
-    network = VAE(checked_config(weights))
-    state = weights.float_parameters() | {
-        f"{_SCALE_PREFIX}{name}": array
-        for name, array in float_parameters(weights.scale_parameters).items()
-    }
-    try:
-        network.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
-    except (RuntimeError, ValueError) as error:
-        raise misfit(str(error).splitlines()[0]) from None
-    return network
-
-
-def checked_config(weights: Weights) -> NetworkConfig:
-    """The sizes of a weight file's network, which its weights fill. Raises ModelError."""
-    check_parameters(weights)
-    try:
-        return NetworkConfig(**weights.config)
-    except TypeError as error:
-        raise misfit(str(error)) from None
 
 
 def _with_prior_tables(network: VAE, card: dict[str, Any]) -> Weights:
@@ -122,23 +97,18 @@ def _sample_symbols(model: Model, pictures: Iterable[np.ndarray]) -> Iterable[tu
             shift = (number * 37 % 128) - 64  # all levels between the anchors take their turn
             level = min(max(anchor * LEVEL_UNIT + shift, 0), LEVEL_MAX)
             y = model.transforms.analyse(x, level)
-            yield quantise_slice(model, y, level, by_cost=True), level
-
-
-def _scale(index: int) -> float:
-    low, high = SCALE_RANGE
-    return low * (high / low) ** (index / (SCALE_COUNT - 1))
+            yield quantise_slice(model, y, level, with_rdoq=True), level
 
 
 def _y_radius(index: int) -> int:
-    return min(math.ceil(20 * _scale(index)) + 3, MAX_RADIUS)
+    return min(math.ceil(20 * scale_of_index(index)) + 3, MAX_RADIUS)
 
 
 def _y_table(index: int, counts: np.ndarray | float) -> np.ndarray:
     radius = _y_radius(index)
     share, width = WIDE_TAIL
-    narrow, narrow_escape = logistic_frequencies(_scale(index), radius)
-    wide, wide_escape = logistic_frequencies(width * _scale(index), radius)
+    narrow, narrow_escape = logistic_frequencies(scale_of_index(index), radius)
+    wide, wide_escape = logistic_frequencies(width * scale_of_index(index), radius)
     prior = np.append(
         (1 - share) * narrow + share * wide, (1 - share) * narrow_escape + share * wide_escape
     )

@@ -10,10 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vaecodec.network.config import BLOCK, SCALE_RANGE
-from vaecodec.entropy.integer_scale_network import SCALE_COUNT
-from vaecodec.network.vae import INDEX_UNIT, VAE
 from vaecodec.entropy.coding_order import STEPS
+from vaecodec.entropy.scales import LOG_LOW, LOG_STEP, SCALE_COUNT
+from vaecodec.network.config import BLOCK
+from vaecodec.network.scale_network import INDEX_UNIT
+from vaecodec.network.vae import VAE
 
 WHITENING_FLOOR = (
     2 / 255
@@ -54,8 +55,7 @@ def start_as_klt(network: VAE, batches: Iterable[Tensor]) -> None:
             conv.weight[:, :, taps, taps] = inner_taps.float()
             conv.bias.zero_()
         deviation = y_scale.log() + network.log_gain.values - math.log(LOGISTIC_STD)
-        low, high = math.log(SCALE_RANGE[0]), math.log(SCALE_RANGE[1])
-        index = (deviation - low) * (SCALE_COUNT - 1) / (high - low)
+        index = (deviation - LOG_LOW) / LOG_STEP
         network.scale_network.offset.values.copy_(index.clamp(0, SCALE_COUNT - 1) / INDEX_UNIT)
 
 

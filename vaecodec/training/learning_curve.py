@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 
-def draw_curves(records: Path, picture: Path) -> bool:
+def draw_learning_curve(records: Path, picture: Path) -> bool:
     """Draw `records` (CSV with hours and log_j) to a PNG; False where matplotlib is not
     installed."""
     try:

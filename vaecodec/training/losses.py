@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vaecodec.network.vae import quality_lambda
+from vaecodec.metrics.ms_ssim import C1, C2, WINDOW, scale_weights
+from vaecodec.network.rate_distortion import quality_lambda
 
 # Brings 1 - MS-SSIM to the size of 255^2 * MSE at the levels' working points.
 MS_SSIM_WEIGHT = 2000.0
-_MS_SSIM_SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 
 
 def rate_distortion(
@@ -43,35 +43,29 @@ def usual_cost(t: Tensor) -> Tensor:
 def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
     """Multi-scale structural similarity per sample `[B]` of pictures `[B, C, H, W]` in 0..1.
 
-    Wang, Simoncelli, Bovik 2003: Gaussian window of 11 pixels, sigma 1.5. Pictures too small for
-    all five scales use the first ones, their weights scaled to the same sum.
+    The same as metrics.ms_ssim, differentiable.
     """
-    scales = [s for s in range(5) if min(a.shape[2:]) >> s >= 11]
-    weights = torch.tensor([_MS_SSIM_SCALES[s] for s in scales], device=a.device)
-    weights = weights / weights.sum() if len(scales) < 5 else weights
     product = torch.ones(a.shape[0], a.shape[1], device=a.device)
-    for scale in scales:
+    weights = scale_weights(min(a.shape[2:]))
+    for scale, weight in enumerate(weights):
         luminance, structure = _ssim_parts(a.float(), b.float())
-        last = scale == scales[-1]
+        last = scale == len(weights) - 1
         part = (luminance * structure if last else structure).mean((2, 3)).clamp(min=1e-6)
-        product = product * part ** weights[scale]
+        product = product * part**weight
         if not last:
             a, b = (F.avg_pool2d(p, 2, padding=[s % 2 for s in p.shape[2:]]) for p in (a, b))
     return product.mean(1)
 
 
 def _ssim_parts(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    c1, c2 = 0.01**2, 0.03**2
     mean_a, mean_b = _blur(a), _blur(b)
     variance_a, variance_b = _blur(a * a) - mean_a**2, _blur(b * b) - mean_b**2
     covariance = _blur(a * b) - mean_a * mean_b
-    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
-    return luminance, (2 * covariance + c2) / (variance_a + variance_b + c2)
+    luminance = (2 * mean_a * mean_b + C1) / (mean_a**2 + mean_b**2 + C1)
+    return luminance, (2 * covariance + C2) / (variance_a + variance_b + C2)
 
 
 def _blur(x: Tensor) -> Tensor:
-    offsets = torch.arange(11, device=x.device) - 5
-    window = torch.exp(-offsets.float().square() / (2 * 1.5**2))
-    window = (window / window.sum()).expand(x.shape[1], 1, 1, 11)
+    window = torch.tensor(WINDOW, device=x.device).expand(x.shape[1], 1, 1, -1)
     x = F.conv2d(x, window, groups=x.shape[1])
     return F.conv2d(x, window.transpose(2, 3), groups=x.shape[1])

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from vaecodec.network.vae import NetworkConfig
+from vaecodec.network.config import NetworkConfig
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class TrainOptions:
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """What is known at a moment of training. `figure`: the last validation, mean log J, or None."""
 
     step: int

@@ -1,14 +1,11 @@
 """Training: a folder of pictures to a weight file, resumable at every checkpoint."""
 
 import copy
-import json
 import math
 import os
-import signal
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import asdict, replace
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -16,25 +13,32 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from vaecodec.training.checkpoint import load_checkpoint, save_checkpoint
-from vaecodec.training.learning_curve import draw_curves
-from vaecodec.training.dataset import SPLITS, CropSampler, Source, read_rgb, scan_folder, validation_crop
-from vaecodec.errors import UsageError, VaecodecError
-from vaecodec.training.export import export_model, network_from_weights
 from vaecodec.atomic_files import write_json
-from vaecodec.training.klt_start import start_as_klt
-from vaecodec.training.losses import rate_distortion
-from vaecodec.network.vae import ANCHORS, VAE
+from vaecodec.errors import VaecodecError
 from vaecodec.inference.torch_backend import choose_device
-from vaecodec.training.options import Progress, TrainOptions
+from vaecodec.network.vae import ANCHORS, VAE, network_from_weights
 from vaecodec.network.weights import load_weights
+from vaecodec.picture.reader import read_rgb
+from vaecodec.signals import STOPPING, handled
+from vaecodec.training.checkpoint import load_checkpoint, save_checkpoint
+from vaecodec.training.dataset import (
+    CropSampler,
+    find_sources,
+    validation_crop,
+)
+from vaecodec.training.export import export_model
+from vaecodec.training.klt_start import start_as_klt
+from vaecodec.training.learning_curve import draw_learning_curve
+from vaecodec.training.losses import rate_distortion
+from vaecodec.training.options import TrainingProgress, TrainOptions
+from vaecodec.training.processes import join_processes
 
 VALIDATION_LEVELS = (0.0, 2.0, 4.0)
 VALIDATION_SIDE = 256
 TABLE_PICTURES = 40  # how many training pictures the probability tables are counted on
 FAST_PARAMETERS = ("log_gain", "log_inverse_gain", "log_z_gain", "z_log_scale", "offset")
 
-Report = Callable[[Progress], None]
+ReportProgress = Callable[[TrainingProgress], None]
 
 
 class Trainer:
@@ -42,11 +46,11 @@ class Trainer:
 
     def __init__(self, options: TrainOptions):
         self.options, self.recipe = options, options.recipe
-        self.rank, self.world = _join_processes()
+        self.rank, self.world = join_processes()
         self.device = choose_device(options.device)
         if self.device.type == "cuda":
             self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
-        self.sources = _find_sources(options, write=self.rank == 0)
+        self.sources = find_sources(options, write=self.rank == 0)
         pool_bytes = self.recipe.pool_mebibytes << 20
         step_bytes = 3 * self.recipe.batch * self.recipe.crop**2
         self.sampler = CropSampler(
@@ -67,39 +71,15 @@ class Trainer:
             if state.get("settled"):
                 self._settle()
 
-    def run(self, report: Report, warn: Callable[[str], None]) -> bool:
+    def run(self, report: ReportProgress, warn: Callable[[str], None]) -> bool:
         """Train to the end (True) or until asked to stop by SIGINT or SIGTERM (False), then
         saved.
 
         A checkpoint that cannot be written on the way is told to `warn`; the last one raises
         VaecodecError.
         """
-        model = self._parallel()
-        handlers = {s: signal.signal(s, self._stop) for s in (signal.SIGINT, signal.SIGTERM)}
-        checkpoint_due = time.monotonic() + 60 * self.options.checkpoint_minutes
-        started, cost, speed = time.monotonic() - self.elapsed, math.nan, math.nan
-        try:
-            while True:
-                now = time.monotonic()
-                self.elapsed = now - started
-                share, stop, due = self._agree(self._share(), self._stopped, now >= checkpoint_due)
-                if not self.settled and 0 < self.recipe.settle >= 1 - share:
-                    self._settle()
-                    model = self._parallel()  # which knows the parameters to average by now
-                    self.best, due = math.inf, True  # figures until now are of another rounding
-                if share >= 1 or stop:
-                    break
-                value, seen = self._train_step(model, share)
-                cost = _smoothed(cost, value)
-                speed = _smoothed(speed, seen / max(time.monotonic() - now, 1e-9))
-                validated = best = False
-                if due:
-                    try:
-                        best, validated = self._checkpoint(), True
-                    except VaecodecError as error:  # a full disk may be cleared in time
-                        warn(f"{error}; training goes on and tries again")
-                    checkpoint_due = time.monotonic() + 60 * self.options.checkpoint_minutes
-                report(self._progress(share, cost, speed, best, validated))
+        with handled(self._stop, *STOPPING), closing(self.sampler):
+            share, cost = self._train_on(report, warn)
             try:
                 best = self._checkpoint()
             except VaecodecError as error:
@@ -107,10 +87,33 @@ class Trainer:
                 raise VaecodecError(f"{error}; {hint}") from None
             report(self._progress(min(share, 1.0), cost, 0.0, best, True))
             return share >= 1
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-            self.sampler.close()
+
+    def _train_on(self, report: ReportProgress, warn: Callable[[str], None]) -> tuple[float, float]:
+        """Step after step until the end or a stop; returns the share that is done, and the cost."""
+        model = self._parallel()
+        checkpoint_due = time.monotonic() + 60 * self.options.checkpoint_minutes
+        started, cost, speed = time.monotonic() - self.elapsed, math.nan, math.nan
+        while True:
+            now = time.monotonic()
+            self.elapsed = now - started
+            share, stop, due = self._agree(self._share(), self._stopped, now >= checkpoint_due)
+            if not self.settled and 0 < self.recipe.settle >= 1 - share:
+                self._settle()
+                model = self._parallel()  # which knows the parameters to average by now
+                self.best, due = math.inf, True  # figures until now are of another rounding
+            if share >= 1 or stop:
+                return share, cost
+            value, seen = self._train_step(model, share)
+            cost = _smoothed(cost, value)
+            speed = _smoothed(speed, seen / max(time.monotonic() - now, 1e-9))
+            validated = best = False
+            if due:
+                try:
+                    best, validated = self._checkpoint(), True
+                except VaecodecError as error:  # a full disk may be cleared in time
+                    warn(f"{error}; training goes on and tries again")
+                checkpoint_due = time.monotonic() + 60 * self.options.checkpoint_minutes
+            report(self._progress(share, cost, speed, best, validated))
 
     def finish(self) -> dict[str, float]:
         """Export the averaged weights of the best checkpoint and evaluate them once on the test
@@ -222,7 +225,7 @@ class Trainer:
                 if file.tell() == 0:
                     file.write("step,hours,log_j\n")
                 file.write(f"{self.step},{self.elapsed / 3600:.4f},{figure:.5f}\n")
-            draw_curves(records, self.options.run / "validation.png")
+            draw_learning_curve(records, self.options.run / "validation.png")
         except OSError as error:
             raise VaecodecError(f"{records}: cannot write: {error.strerror or error}") from None
 
@@ -232,9 +235,9 @@ class Trainer:
 
     def _progress(
         self, share: float, cost: float, rate: float, best: bool, validated: bool
-    ) -> Progress:
+    ) -> TrainingProgress:
         left = self.elapsed * (1 - share) / max(share, 1e-6)
-        return Progress(self.step, share, cost, rate, left, self.figure, best, validated)
+        return TrainingProgress(self.step, share, cost, rate, left, self.figure, best, validated)
 
     def _share(self) -> float:
         if self.options.steps is not None:
@@ -307,43 +310,3 @@ def _autocast(device: torch.device):
     if device.type == "mps":
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
-
-
-def _join_processes() -> tuple[int, int]:
-    """Rank and number of processes under torchrun; 0 and 1 without."""
-    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
-        return 0, 1
-    if not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    return dist.get_rank(), dist.get_world_size()
-
-
-def _find_sources(options: TrainOptions, write: bool) -> dict[str, list[Source]]:
-    """Pictures by split; the list is kept in the run folder, so that a resumed run sees the same
-    ones."""
-    listing = options.run / "pictures.json"
-    if listing.exists():
-        stored = json.loads(listing.read_text())
-        return {split: [Source(**s) for s in found] for split, found in stored["splits"].items()}
-    found, skipped = scan_folder(options.folder, options.recipe.crop)
-    splits = {name: [s for s in found if s.split == name] for name in SPLITS}
-    if options.validation_folder is not None:
-        validation, more_skipped = scan_folder(options.validation_folder, 64)
-        skipped += more_skipped
-        splits = {"train": found, "validation": validation, "test": []}
-    elif len(found) >= 3:
-        # Small folders: the hash may leave a split empty, so each lends the others one picture.
-        for name in ("validation", "test", "train"):
-            donor = max(splits, key=lambda split: len(splits[split]))
-            if not splits[name]:
-                splits[name].append(replace(splits[donor].pop(), split=name))
-    if len(splits["train"]) == 0 or len(splits["validation"]) == 0:
-        raise UsageError(
-            f"{options.folder}: {len(found)} usable pictures of at least"
-            f" {options.recipe.crop} pixels a side"
-            f" ({len(skipped)} left out); training needs at least 3"
-        )
-    if write:
-        stored = {name: [asdict(s) for s in part] for name, part in splits.items()}
-        write_json(listing, {"splits": stored, "skipped": skipped})
-    return splits

@@ -1,0 +1,49 @@
+"""Values that options take: sizes in bytes, sizes and regions in pixels."""
+
+import re
+
+import click
+
+POSITIVE = click.FloatRange(min=0, min_open=True)
+
+
+class DimensionsType(click.ParamType):
+    """Width and height in pixels."""
+
+    name = "WxH"
+
+    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None):
+        match = re.fullmatch(r"([1-9][0-9]{0,8})x([1-9][0-9]{0,8})", value)
+        if match is None:
+            self.fail(f"{value!r} is not a width and a height like 768x512", param, context)
+        return int(match[1]), int(match[2])
+
+
+class SizeType(click.ParamType):
+    """A size in bytes, with the units people write: 200kB, 1.5MiB, 90000."""
+
+    name = "SIZE"
+    _UNITS = {"": 1, "b": 1, "kb": 1e3, "k": 1e3, "mb": 1e6, "m": 1e6, "kib": 2**10, "mib": 2**20}
+
+    def convert(
+        self, value: str, param: click.Parameter | None, context: click.Context | None
+    ) -> float:
+        match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([a-zA-Z]*)", value)
+        if match is None or match[2].lower() not in self._UNITS or float(match[1]) == 0:
+            self.fail(f"{value!r} is not a size like 200kB or 1.5MiB", param, context)
+        return float(match[1]) * self._UNITS[match[2].lower()]
+
+
+class RegionType(click.ParamType):
+    """A part of a picture: left, top, width and height in pixels."""
+
+    name = "X,Y,W,H"
+
+    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None):
+        from vaecodec.codec.tiling import Region
+
+        try:
+            left, top, width, height = map(int, value.split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not four whole numbers X,Y,W,H", param, context)
+        return Region(left, top, width, height)

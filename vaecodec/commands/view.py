@@ -1,0 +1,79 @@
+"""`vaecodec view`."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from vaecodec.cli.options import EPILOG, LIMIT, PATH, ModelChoice, choosing_model
+from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
+from vaecodec.cli.streams import is_pipe, naming, open_input
+
+VIEW_PIXELS = 8 * 2**20  # larger pictures are shown scaled down, so that opening one is quick
+
+_SCALES = (1, 2, 4, 8)
+
+
+@click.command(epilog=EPILOG)
+@click.argument("source", metavar="FILE", type=PATH)
+@PASSPHRASE_FILE
+@choosing_model
+@LIMIT
+def view(
+    source: Path,
+    passphrase_file: Path | None,
+    choice: ModelChoice,
+    max_pixels: int,
+) -> None:
+    """Show a .vae FILE in the viewer of the desktop, or in the terminal where there is none.
+
+    Nothing is left behind: the temporary picture is removed when the viewer ends.
+    """
+    from vaecodec.cli.viewer import show_in_viewer, viewer_command
+    from vaecodec.format.container import read_header
+
+    command = viewer_command()
+    with open_input(source) as file, naming(source):
+        header = read_header(file, max_pixels)
+        file.seek(0)
+        passphrase = passphrase_for(file, passphrase_file)
+
+        from vaecodec.codec.decoder import DecodeOptions, decode_picture, decode_preview
+
+        loaded = choice.load(header.model_id)
+        if command is None:
+            _print_blocks(decode_preview(file, loaded, max_pixels, passphrase))
+            return
+        pixels = header.width * header.height
+        scale = next((s for s in _SCALES if pixels <= VIEW_PIXELS * s**2), _SCALES[-1])
+        options = DecodeOptions(max_pixels, scale=scale, passphrase=passphrase)
+        picture = decode_picture(file, loaded, options)
+
+    from vaecodec.picture.writer import write_picture
+
+    shown = f"{header.width}x{header.height}" + (f" at 1/{scale}" if scale > 1 else "")
+    name = f"{'picture' if is_pipe(source) else source.stem}.png"
+    show_in_viewer(
+        command,
+        name,
+        lambda file: write_picture(picture, file, ".png"),
+        lambda text: click.echo(f"{source}: {shown}, {text}", err=True),
+    )
+
+
+def _print_blocks(picture) -> None:
+    """The picture as large as the terminal; 80 columns of shades where output is no terminal."""
+    import numpy as np
+
+    from vaecodec.cli.terminal_picture import blocks, colours_of
+
+    picture = picture.in_8_bits()
+    samples = picture.pixels
+    if picture.alpha is not None:
+        samples = np.dstack([samples, picture.alpha])
+    size = shutil.get_terminal_size()
+    colours = colours_of(os.environ, sys.stdout.isatty())
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    click.echo(blocks(samples, size.columns, size.lines - 1, colours, unicode), color=True)

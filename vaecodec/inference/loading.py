@@ -1,0 +1,103 @@
+"""Finding a model and the backend that computes it."""
+
+import os
+import platform
+import sys
+import threading
+from ctypes.util import find_library
+from importlib.util import find_spec
+from pathlib import Path
+
+from vaecodec.cores import available_cores
+from vaecodec.errors import UsageError
+from vaecodec.inference.model import Model
+from vaecodec.network.weights import default_weights_path, find_weights, load_weights
+
+
+def load_model(
+    path: Path | str | None = None,
+    device: str = "auto",
+    model_id: bytes | None = None,
+    backend: str = "auto",
+) -> Model:
+    """Load a weight file for a `device` (auto, cpu, cuda or mps) and a `backend` (auto, onnx or
+    torch).
+
+    `path` None: the model named `model_id`, wherever it is found; without a name, the one that
+    ships. Raises ModelError, and UsageError for what is not available here.
+    """
+    backend = choose_backend(backend, device)
+    if path is not None or model_id is None:
+        weights = load_weights(default_weights_path() if path is None else Path(path))
+    else:
+        weights = find_weights(model_id)
+    if backend == "onnx":
+        from vaecodec.inference.onnx_backend import OnnxTransforms
+
+        return Model(weights, OnnxTransforms(weights))
+    from vaecodec.inference.torch_backend import (
+        TorchTransforms,  # torch takes two seconds to import
+    )
+
+    return Model(weights, TorchTransforms(weights, device))
+
+
+class ModelLoader:
+    """Loads each model once, for all threads; `is_shared`: they work at the same time.
+
+    With a `path` that model is taken whatever a file asks for; decoding then checks its name.
+    """
+
+    def __init__(self, path: Path | str | None, device: str, backend: str):
+        self._path, self._device, self._backend = path, device, backend
+        self._models: dict[bytes | None, Model] = {}
+        self._lock = threading.Lock()
+        self.is_shared = False
+
+    @property
+    def workers(self) -> int:
+        """How many files at a time use the machine well."""
+        backend = choose_backend(self._backend, self._device)
+        return available_cores() if backend == "onnx" or self._device == "cpu" else 2
+
+    def load(self, model_id: bytes | None = None) -> Model:
+        """The model, as by `load_model`, ready for the calling thread."""
+        model_id = model_id if self._path is None else None
+        with self._lock:
+            if model_id not in self._models:
+                model = load_model(self._path, self._device, model_id, self._backend)
+                self._models |= {model_id: model, model.model_id: model}
+            model = self._models[model_id]
+        if self.is_shared:
+            model.transforms.start_worker()
+        return model
+
+
+def choose_backend(backend: str, device: str) -> str:
+    """`auto`: torch for a GPU, named or there, and where ONNX Runtime is not installed; else
+    onnx.
+
+    Raises UsageError for onnx where it cannot be used.
+    """
+    on_gpu = device in ("cuda", "mps")
+    installed = find_spec("onnxruntime") is not None
+    if backend == "onnx":
+        if on_gpu:
+            raise UsageError(f"backend onnx runs on the CPU; use --backend torch for {device}")
+        if not installed:
+            raise UsageError(
+                "backend onnx needs the package onnxruntime; install it, or use --backend torch"
+            )
+        return "onnx"
+    if backend == "torch" or on_gpu or not installed or (device == "auto" and _gpu_is_there()):
+        return "torch"
+    return "onnx"
+
+
+def _gpu_is_there() -> bool:
+    """Whether torch may find a GPU, told without importing it."""
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    if sys.platform == "win32":
+        return find_library("nvcuda") is not None
+    return any(map(os.path.exists, ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")))

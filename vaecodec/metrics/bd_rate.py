@@ -1,0 +1,35 @@
+"""BD-rate: the mean difference in rate between two rate-distortion curves."""
+
+import math
+from collections.abc import Sequence
+
+
+def bd_rate_percent(
+    anchor: Sequence[tuple[float, float]], test: Sequence[tuple[float, float]]
+) -> float:
+    """Mean difference in rate of `test` against `anchor` at equal quality, in percent.
+
+    Each curve is a sequence of (rate, quality in dB). Bjontegaard (VCEG-M33) with piecewise cubic
+    (PCHIP) interpolation of log rate over quality, over the range of quality that both cover.
+    Points that are not better than a cheaper one are left out. Raises ValueError without a common
+    range.
+    """
+    curves = [_log_rate_over_quality(curve) for curve in (anchor, test)]
+    low = max(curve.x[0] for curve in curves)
+    high = min(curve.x[-1] for curve in curves)
+    if high <= low:
+        raise ValueError("the curves have no range of quality in common")
+    areas = [float(curve.integrate(low, high)) for curve in curves]
+    return 100 * (math.exp((areas[1] - areas[0]) / (high - low)) - 1)
+
+
+def _log_rate_over_quality(curve: Sequence[tuple[float, float]]):
+    from scipy.interpolate import PchipInterpolator  # only evaluation needs scipy
+
+    kept: list[tuple[float, float]] = []
+    for rate, quality in sorted(curve):
+        if not kept or quality > kept[-1][1]:
+            kept.append((rate, quality))
+    if len(kept) < 2:
+        raise ValueError("a curve needs at least two points")
+    return PchipInterpolator([q for _, q in kept], [math.log(r) for r, _ in kept])
