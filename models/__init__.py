@@ -1,1 +1,1 @@
-"""Weight files that ship with the package, found by vaecodec.weights through importlib.resources."""
+"""Weight files, installed as `vaecodec/models`."""

@@ -92,7 +92,7 @@ def run_apart(words: list[str]) -> dict[str, float] | None:
 
 def limit_memory() -> int:
     """Children fail rather than make the machine kill something; returns their bytes."""
-    with open("/proc/meminfo") as file:
+    with Path("/proc/meminfo").open() as file:
         free = next(int(line.split()[1]) * 1024 for line in file if "MemAvailable" in line)
     limit = int(max(free - RESERVE, RESERVE))
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))

@@ -78,7 +78,7 @@ def kill_training(photo: Path, folder: Path, times: int, rng: random.Random) -> 
             path = run / f"{name}.safetensors"
             try:
                 with safe_open(path, "np") as file:
-                    for tensor in file.keys():
+                    for tensor in file.keys():  # noqa: SIM118  # no mapping
                         file.get_tensor(tensor)
                     step = json.loads(file.metadata()["state"])["step"]
             except FileNotFoundError:

@@ -82,7 +82,7 @@ def test_files_and_info(tmp_path: Path):
 
 def test_unknown_names_are_attribute_errors():
     with pytest.raises(AttributeError):
-        vaecodec.nonsense
+        vaecodec.nonsense  # noqa: B018
 
 
 # --- Pillow --------------------------------------------------------------------------------------

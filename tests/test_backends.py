@@ -13,7 +13,7 @@ from vaecodec.__main__ import main
 from vaecodec.codec.decoder import DecodeOptions, decode_picture
 from vaecodec.codec.encoder import EncodeOptions, encode_picture
 from vaecodec.errors import ModelError, UsageError
-from vaecodec.inference import model as model_module
+from vaecodec.inference import loading
 from vaecodec.inference.loading import choose_backend, load_model
 from vaecodec.picture.picture import Picture
 
@@ -116,12 +116,12 @@ assert "torch" not in {name for name, module in sys.modules.items() if module is
 
 
 def test_choice_of_backend(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(model_module, "_gpu_is_there", lambda: False)
+    monkeypatch.setattr(loading, "_gpu_is_there", lambda: False)
     assert choose_backend("auto", "auto") == choose_backend("auto", "cpu") == "onnx"
     assert choose_backend("auto", "cuda") == choose_backend("torch", "cpu") == "torch"
     with pytest.raises(UsageError, match="--backend torch"):
         choose_backend("onnx", "cuda")
-    monkeypatch.setattr(model_module, "_gpu_is_there", lambda: True)
+    monkeypatch.setattr(loading, "_gpu_is_there", lambda: True)
     assert choose_backend("auto", "auto") == "torch"
     assert choose_backend("auto", "cpu") == choose_backend("onnx", "auto") == "onnx"
 
@@ -129,7 +129,7 @@ def test_choice_of_backend(monkeypatch: pytest.MonkeyPatch):
 def test_without_onnx_runtime(
     monkeypatch: pytest.MonkeyPatch, photo_path: Path, tiny_model_path: Path
 ):
-    monkeypatch.setattr(model_module, "find_spec", lambda name: None)
+    monkeypatch.setattr(loading, "find_spec", lambda name: None)
     words = ["encode", str(photo_path), "--model", str(tiny_model_path)]
     assert CliRunner().invoke(main, words).exit_code == 0
     result = CliRunner().invoke(main, [*words, "-f", "--backend", "onnx"])

@@ -201,7 +201,7 @@ def spoil_empty(path: Path) -> None:
 def test_bad_pictures(run, photo_path: Path, tmp_path: Path, spoil):
     spoil(photo_path)
     assert_fails(run("encode", photo_path), 1, str(photo_path))
-    assert os.listdir(tmp_path) == ["photo.png"]
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.png"]
 
 
 @pytest.mark.parametrize("command", ["encode", "decode", "info"])
@@ -220,7 +220,7 @@ def test_bad_files(run, photo_path: Path, tmp_path: Path, command: str, spoil):
     spoil(vae)
     photo_path.unlink()
     assert_fails(run(command, vae), 1, str(vae))
-    assert os.listdir(tmp_path) == ["photo.vae"]
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.vae"]
 
 
 def test_every_flipped_bit_of_a_sample_is_noticed(run, photo_path: Path, tmp_path: Path):

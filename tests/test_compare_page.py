@@ -276,14 +276,16 @@ def test_difference_is_multiplied_as_said(browser: Browser):
     browser.click("Difference")
     browser.keys("f")
     browser.click("Pause")
-    expected = {tuple(min(255, 8 * abs(a - b)) for a, b in zip(c, GREY)) for c in (RED, BLUE)}
+    expected = {
+        tuple(min(255, 8 * abs(a - b)) for a, b in zip(c, GREY, strict=True)) for c in (RED, BLUE)
+    }
     assert browser.screen("difference")(0.55, 0.5) in expected
     assert "difference \u00d7 8" in browser.find(".pane:not(.off) figcaption").text
     browser.driver.execute_script(
         "document.getElementById('times').value = 2;"
         "document.getElementById('times').dispatchEvent(new Event('change'))"
     )
-    expected = {tuple(2 * abs(a - b) for a, b in zip(c, GREY)) for c in (RED, BLUE)}
+    expected = {tuple(2 * abs(a - b) for a, b in zip(c, GREY, strict=True)) for c in (RED, BLUE)}
     assert browser.screen("difference-2")(0.55, 0.5) in expected
 
 

@@ -118,13 +118,13 @@ def test_interrupted_and_resumed_equals_uninterrupted(folder: Path, tmp_path: Pa
     # The second run is stopped by a signal from within, after its third step.
     program = (
         "import os, signal, sys\n"
-        "from vaecodec import training\n"
-        "step = training.Trainer._train_step\n"
+        "from vaecodec.training import trainer\n"
+        "step = trainer.Trainer._train_step\n"
         "def stopping(self, *a):\n"
         "    result = step(self, *a)\n"
         "    if self.step == 3: os.kill(os.getpid(), signal.SIGTERM)\n"
         "    return result\n"
-        "training.Trainer._train_step = stopping\n"
+        "trainer.Trainer._train_step = stopping\n"
         "from vaecodec.__main__ import main\n"
         "main(sys.argv[1:])\n"
     )

@@ -8,6 +8,7 @@ import atexit
 import gc
 import os
 import sys
+from typing import NoReturn
 
 import click
 
@@ -50,7 +51,7 @@ class _Group(click.Group):
             sys.exit(1)
 
 
-def _fail(message: str, exit_code: int) -> None:
+def _fail(message: str, exit_code: int) -> NoReturn:
     say_fault(message)
     sys.exit(exit_code)
 

@@ -17,19 +17,20 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], overwrite: bool
     and VaecodecError where it cannot be written; then nothing is left behind.
     """
     check_writable(path, overwrite)
-    temporary = None
+    temporary: Path | None = None
     try:
-        handle, temporary = tempfile.mkstemp(
+        handle, name = tempfile.mkstemp(
             prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent
         )
+        temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
             size_bytes = file.tell()
-        os.chmod(temporary, 0o666 & ~_umask())
+        temporary.chmod(0o666 & ~_umask())
         if overwrite:
-            os.replace(temporary, path)
+            temporary.replace(path)
         else:
             _rename_unless_exists(temporary, path)
         temporary = None
@@ -38,7 +39,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], overwrite: bool
         raise VaecodecError(f"{path}: cannot write: {error.strerror or error}") from None
     finally:
         if temporary is not None:
-            os.unlink(temporary)
+            temporary.unlink()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -61,16 +62,16 @@ def check_writable(path: Path, overwrite: bool) -> None:
         raise UsageError(f"{path.parent}: no such directory; create it first")
 
 
-def _rename_unless_exists(temporary: str, path: Path) -> None:
+def _rename_unless_exists(temporary: Path, path: Path) -> None:
     try:
         os.link(temporary, path)
     except FileExistsError:
         raise UsageError(f"{path}: exists; use -f to overwrite it") from None
     except OSError:  # a file system without hard links
         check_writable(path, overwrite=False)
-        os.replace(temporary, path)
+        temporary.replace(path)
         return
-    os.unlink(temporary)
+    temporary.unlink()
 
 
 def _umask() -> int:

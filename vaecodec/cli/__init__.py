@@ -1,1 +1,4 @@
-"""What the commands share: options, streams, messages, progress, many files. May import codec and below."""
+"""What the commands share: options, streams, messages, progress, many files.
+
+May import codec and below.
+"""

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -40,7 +40,7 @@ ON_ERROR = click.option(
 )
 
 
-def many_files(command: Callable) -> Callable:
+def many_files(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command the options of `ManyFiles` and `run_many`."""
     return RECURSIVE(JOBS(SKIP_EXISTING(ON_ERROR(command))))
 

@@ -147,7 +147,7 @@ class Voice:
         self.say(report)
 
 
-def reporting(command: Callable) -> Callable:
+def reporting(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command the options of a Voice, which it receives as `voice`."""
 
     @wraps(command)

@@ -72,7 +72,7 @@ class ModelChoice:
         return ModelLoader(self.path, self.device, self.backend)
 
 
-def choosing_model(command: Callable) -> Callable:
+def choosing_model(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command the options of a ModelChoice, which it receives as `choice`."""
 
     @wraps(command)

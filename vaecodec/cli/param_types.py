@@ -1,29 +1,44 @@
 """Values that options take: sizes in bytes, sizes and regions in pixels."""
 
 import re
+from typing import TYPE_CHECKING, ClassVar
 
 import click
+
+if TYPE_CHECKING:
+    from vaecodec.codec.tiling import Region
 
 POSITIVE = click.FloatRange(min=0, min_open=True)
 
 
-class DimensionsType(click.ParamType):
+class DimensionsType(click.ParamType[tuple[int, int]]):
     """Width and height in pixels."""
 
     name = "WxH"
 
-    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None):
+    def convert(
+        self, value: str, param: click.Parameter | None, context: click.Context | None
+    ) -> tuple[int, int]:
         match = re.fullmatch(r"([1-9][0-9]{0,8})x([1-9][0-9]{0,8})", value)
         if match is None:
             self.fail(f"{value!r} is not a width and a height like 768x512", param, context)
         return int(match[1]), int(match[2])
 
 
-class SizeType(click.ParamType):
+class SizeType(click.ParamType[float]):
     """A size in bytes, with the units people write: 200kB, 1.5MiB, 90000."""
 
     name = "SIZE"
-    _UNITS = {"": 1, "b": 1, "kb": 1e3, "k": 1e3, "mb": 1e6, "m": 1e6, "kib": 2**10, "mib": 2**20}
+    _UNITS: ClassVar = {
+        "": 1,
+        "b": 1,
+        "kb": 1e3,
+        "k": 1e3,
+        "mb": 1e6,
+        "m": 1e6,
+        "kib": 2**10,
+        "mib": 2**20,
+    }
 
     def convert(
         self, value: str, param: click.Parameter | None, context: click.Context | None
@@ -34,12 +49,14 @@ class SizeType(click.ParamType):
         return float(match[1]) * self._UNITS[match[2].lower()]
 
 
-class RegionType(click.ParamType):
+class RegionType(click.ParamType["Region"]):
     """A part of a picture: left, top, width and height in pixels."""
 
     name = "X,Y,W,H"
 
-    def convert(self, value: str, param: click.Parameter | None, context: click.Context | None):
+    def convert(
+        self, value: str, param: click.Parameter | None, context: click.Context | None
+    ) -> "Region":
         from vaecodec.codec.tiling import Region
 
         try:

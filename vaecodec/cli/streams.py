@@ -2,7 +2,8 @@
 
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,18 +22,15 @@ def write_output(target: Path, write: Callable[[BinaryIO], object], force: bool)
     return buffer.tell()
 
 
-class naming:
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
     """Puts the file's name before the message of a fault found inside it."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type | None, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, VaecodecError) and not str(error).startswith(f"{self.path}: "):
-            raise type(error)(f"{self.path}: {error}") from None
+    try:
+        yield
+    except VaecodecError as error:
+        if str(error).startswith(f"{path}: "):
+            raise
+        raise type(error)(f"{path}: {error}") from None
 
 
 def is_pipe(path: Path) -> bool:

@@ -70,7 +70,8 @@ def _push_pull(weighted: np.ndarray, weight: np.ndarray) -> np.ndarray:
     known = weight > 0
     average = weighted / np.maximum(weight, 1e-6)[:, :, None]
     if known.all() or max(weight.shape) == 1:
-        return average
+        result: np.ndarray = average
+        return result
     coarse = _push_pull(_halve(weighted), _halve(weight[:, :, None])[:, :, 0])
     upsampled = coarse.repeat(2, axis=0).repeat(2, axis=1)[: weight.shape[0], : weight.shape[1]]
     return np.where(known[:, :, None], average, upsampled)
@@ -79,7 +80,8 @@ def _push_pull(weighted: np.ndarray, weight: np.ndarray) -> np.ndarray:
 def _halve(array: np.ndarray) -> np.ndarray:
     height, width, channels = array.shape
     padded = np.pad(array, ((0, height % 2), (0, width % 2), (0, 0)))
-    return padded.reshape(-(-height // 2), 2, -(-width // 2), 2, channels).sum((1, 3))
+    result: np.ndarray = padded.reshape(-(-height // 2), 2, -(-width // 2), 2, channels).sum((1, 3))
+    return result
 
 
 def _save(alpha: np.ndarray, file_format: str, **options: object) -> bytes:

@@ -56,4 +56,5 @@ class Canvas:
         return transforms.synthesise(y_hat, level, self.scale)
 
     def _to_samples(self, part: np.ndarray) -> np.ndarray:
-        return np.rint(np.clip(np.nan_to_num(part), 0, 1) * self.white)
+        result: np.ndarray = np.rint(np.clip(np.nan_to_num(part), 0, 1) * self.white)
+        return result

@@ -79,7 +79,7 @@ def decode_picture(
     )
     for store, numbers in _decode_bands(source, header, model, grid, shown, needed):
 
-        def synthesise_one(number: int) -> None:
+        def synthesise_one(number: int, store: dict[int, np.ndarray] = store) -> None:
             rows, columns = grid[number]
             if number in source.lost:
                 target.put_grey(rows, columns)
@@ -182,7 +182,7 @@ def _decode_one(
     number, chunk = pair
     rows, columns = (axis.inner for axis in grid[number])
     gain_map = _gain_map(source, header)
-    offsets = gain_map and gain_map.offsets(rows, columns)
+    offsets = None if gain_map is None else gain_map.offsets(rows, columns)
     return decode_slice(model, chunk, *grid.size(number), header.level, offsets)
 
 

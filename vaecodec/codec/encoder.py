@@ -100,7 +100,11 @@ class PictureEncoder:
                 y = self._analyse(number, level)[rows.inside, columns.inside]
                 z = None
             with_rdoq = self._options.effort > 0 and z is None  # refined latents are near integers
-            offsets = self._gain_map and self._gain_map.offsets(rows.inner, columns.inner)
+            offsets = (
+                None
+                if self._gain_map is None
+                else self._gain_map.offsets(rows.inner, columns.inner)
+            )
             symbols = quantise_slice(self._model, y, level, offsets, z, with_rdoq)
             return encode_slice(self._model, symbols, level)
 
@@ -125,7 +129,11 @@ class PictureEncoder:
             y = self._analyse(number, level)
             z = hyper_latents(self._model, y[rows.inside, columns.inside], level)
             x = self._window(number, pad=False)
-            offsets = self._gain_map and self._gain_map.offsets(rows.outer, columns.outer)
+            offsets = (
+                None
+                if self._gain_map is None
+                else self._gain_map.offsets(rows.outer, columns.outer)
+            )
             given = SliceToRefine(x, y, rows.inside, columns.inside, z, level, offsets)
             seconds = max(self._deadline - time.monotonic(), 0) / (count - number)
 
@@ -146,7 +154,8 @@ class PictureEncoder:
         rows, columns = (pixels(axis.outer) for axis in self._grid[number])
         part = cut(self._samples, rows, columns) if pad else self._samples[rows, columns]
         white = np.float32((1 << 8 * part.dtype.itemsize) - 1)
-        return part.reshape(*part.shape[:2], -1) / white
+        result: np.ndarray = part.reshape(*part.shape[:2], -1) / white
+        return result
 
 
 def _encode_alpha(alpha: np.ndarray, model: Model, options: EncodeOptions) -> bytes:

@@ -102,7 +102,8 @@ def gain_map_of_mask(mask: np.ndarray, height: int, width: int) -> GainMap:
 
 def gain_factors(offsets: np.ndarray) -> np.ndarray:
     """What the gain is multiplied by, float32."""
-    return (STEP ** offsets.astype(np.float64)).astype(np.float32)
+    result: np.ndarray = (STEP ** offsets.astype(np.float64)).astype(np.float32)
+    return result
 
 
 def at_nominal_gain(residuals: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -111,4 +112,5 @@ def at_nominal_gain(residuals: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     The scale network has learned what residuals say about their neighbours at the level's own gain.
     """
     factors = np.array(INVERSE_STEPS, np.int64)[offsets + MAX_OFFSET]
-    return ((residuals * factors + (1 << 15)) >> 16).astype(np.int32)
+    result: np.ndarray = ((residuals * factors + (1 << 15)) >> 16).astype(np.int32)
+    return result

@@ -84,7 +84,7 @@ def search(
         else:
             level = (first + last) // 2
     inner, outer = (low, high) if target.is_size else (high, low)
-    return (inner or outer), len(trials)
+    return inner or outer or trials[-1], len(trials)
 
 
 def _interpolate(trials: list[Trial], target: Target, level_max: int) -> int:
@@ -93,9 +93,10 @@ def _interpolate(trials: list[Trial], target: Target, level_max: int) -> int:
     def distance(trial: Trial) -> float:
         return abs(math.log(max(trial.value, 1e-9)) - aim)
 
-    a, b = (sorted(trials, key=distance) + [None])[:2]
+    a, *others = sorted(trials, key=distance)
     slope = target.slope / level_max
-    if b is not None and a.level != b.level:
+    if others and a.level != others[0].level:
+        b = others[0]
         measured = math.log(max(a.value, 1e-9) / max(b.value, 1e-9)) / (a.level - b.level)
         slope = measured if measured > 0 else slope
     step = (aim - math.log(max(a.value, 1e-9))) / slope

@@ -6,6 +6,7 @@ distributions that the scale network picks, shows what the model has learned to 
 integers: a seed draws the same file on every machine.
 """
 
+from collections.abc import Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -63,7 +64,7 @@ def redraw_file(
     source = SliceSource(file, header, numbers, passphrase)
     chunks = [chunk for _, chunk in source.take(numbers)]
     source.finish()
-    gain_map = source.gain_map and unpack_gain_map(source.gain_map, header)
+    gain_map = None if source.gain_map is None else unpack_gain_map(source.gain_map, header)
     return _draw(model, header, seed, chunks, gain_map)
 
 
@@ -71,7 +72,7 @@ def _draw(
     model: Model,
     header: Header,
     seed: int,
-    likes: list[Chunk | None],
+    likes: Sequence[Chunk | None],
     gain_map: GainMap | None = None,
 ) -> bytes:
     """The file of `header`; z of a slice is that of the slice in `likes`, drawn where that is
@@ -85,7 +86,7 @@ def _draw(
         z = decode_z(model, z_source.pop, size, header.level)
         z = np.clip(z, -MAX_SYMBOL, MAX_SYMBOL)  # a hostile file may hold more than is coded
         rows, columns = (axis.inner for axis in grid[number])
-        offsets = gain_map and gain_map.offsets(rows, columns)
+        offsets = None if gain_map is None else gain_map.offsets(rows, columns)
         symbols, _ = decode_steps(model, dice.pop, z, size, header.level, offsets)
         chunks.append(encode_slice(model, symbols, header.level))
     return pack_header(header) + pack_chunks(chunks)

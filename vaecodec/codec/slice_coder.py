@@ -78,7 +78,8 @@ def hyper_latents(model: Model, y: np.ndarray, level: int) -> np.ndarray:
 def encode_slice(model: Model, symbols: Symbols, level: int) -> Chunk:
     """Code the symbols of one slice."""
     encoder = Encoder()
-    z_indices = model.z_indices(*symbols.z.shape[:2], level)
+    rows, columns = symbols.z.shape[:2]
+    z_indices = model.z_indices(rows, columns, level)
     encoder.push(model.z_tables, symbols.z.reshape(-1), z_indices.reshape(-1))
     for residuals, indices in symbols.steps:
         encoder.push(model.y_tables, residuals, indices)
@@ -106,7 +107,8 @@ def decode_slice(
 
 def decode_z(model: Model, pop: Pop, size: tuple[int, int], level: int) -> np.ndarray:
     """z `[h/4, w/4, cz]` of a slice of `size` (h, w), which its symbols begin with."""
-    z_indices = model.z_indices(*(-(-side // Z_STRIDE) for side in size), level)
+    rows, columns = (-(-side // Z_STRIDE) for side in size)
+    z_indices = model.z_indices(rows, columns, level)
     return pop(model.z_tables, z_indices.reshape(-1)).reshape(z_indices.shape)
 
 
@@ -170,4 +172,5 @@ def _gain(model: Model, level: int, offsets: np.ndarray | None) -> np.ndarray:
 
 
 def _to_symbols(values: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(np.nan_to_num(values)), -_LIMIT, _LIMIT).astype(np.int32)
+    result: np.ndarray = np.clip(np.rint(np.nan_to_num(values)), -_LIMIT, _LIMIT).astype(np.int32)
+    return result

@@ -32,7 +32,7 @@ def encode_to_target(
     while the level moves a little.
     """
     encoder = PictureEncoder(picture, model, options)
-    target = target_of(kind, target)
+    wanted = target_of(kind, target)
 
     def attempt(level: int) -> Trial:
         data = encoder(level)
@@ -44,12 +44,12 @@ def encode_to_target(
         )
         return Trial(level, value, data)
 
-    trial, count = search(attempt, target, LEVEL_MAX, options.level)
+    trial, count = search(attempt, wanted, LEVEL_MAX, options.level)
     shares = (SHORT, 1.0, 1.0) if encoder.refines else ()
     for share in shares:
         level = trial.level
         encoder.refine(level, share)
-        trial, more = search(attempt, target, LEVEL_MAX, level)
+        trial, more = search(attempt, wanted, LEVEL_MAX, level)
         count += more
         if share == 1 and abs(trial.level - level) <= NEAR_LEVELS:
             break

@@ -25,7 +25,7 @@ class TensorPicture(Picture):
     pixels: Tensor  # type: ignore[assignment]
 
     def reduced(self, factor: int) -> Picture:
-        planes = torch.atleast_3d(self.pixels).permute(2, 0, 1)[None].float()
+        planes = _with_channels(self.pixels).permute(2, 0, 1)[None].float()
         small = F.avg_pool2d(planes, factor, ceil_mode=True, count_include_pad=False)[0]
         pixels = small.round().byte().permute(1, 2, 0).cpu().numpy()
         return Picture(pixels[:, :, 0] if self.pixels.ndim == 2 else pixels)
@@ -40,14 +40,16 @@ class TensorCanvas(Canvas):
         self._device = device
         super().__init__(header, region, scale)
 
-    def _blank(self, shape: tuple[int, ...]) -> Tensor:
+    def _blank(self, shape: tuple[int, ...]) -> Tensor:  # type: ignore[override]
         dtype = torch.uint16 if self.white == 65535 else torch.uint8
         return torch.empty(shape, dtype=dtype, device=self._device)
 
-    def _synthesise(self, transforms: TorchTransforms, y_hat: np.ndarray, level: int) -> Tensor:
+    def _synthesise(  # type: ignore[override]
+        self, transforms: TorchTransforms, y_hat: np.ndarray, level: int
+    ) -> Tensor:
         return transforms.synthesise_tensor(y_hat, level, self.scale)
 
-    def _to_samples(self, part: Tensor) -> Tensor:
+    def _to_samples(self, part: Tensor) -> Tensor:  # type: ignore[override]
         return (part.nan_to_num().clamp(0, 1) * self.white).round().to(self.samples.dtype)
 
 
@@ -72,10 +74,15 @@ def picture_of_tensor(tensor: Tensor, device: torch.device | str) -> TensorPictu
 def tensor_of_picture(picture: Picture) -> Tensor:
     """`[C, H, W]` of a decoded picture on the device of its pixels, if tensors; alpha is the last
     plane."""
-    planes = [torch.atleast_3d(torch.as_tensor(picture.pixels)).permute(2, 0, 1)]
+    planes = [_with_channels(torch.as_tensor(picture.pixels)).permute(2, 0, 1)]
     if picture.alpha is not None:
         alpha = torch.tensor(picture.alpha, device=planes[0].device)[None]
         if planes[0].dtype != torch.uint8:
             alpha = (alpha.int() * 257).to(planes[0].dtype)
         planes.append(alpha)
     return torch.cat(planes)
+
+
+def _with_channels(pixels: Tensor) -> Tensor:
+    """`[H, W]` or `[H, W, C]` to `[H, W, C]`."""
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels

@@ -1,1 +1,4 @@
-"""What `vaecodec --help` lists, a file each. May import every other package; no command imports another."""
+"""What `vaecodec --help` lists, a file each.
+
+May import every other package; no command imports another.
+"""

@@ -1,6 +1,8 @@
 """The `vaecodec export` command."""
 
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import click
 
@@ -37,7 +39,12 @@ def export(model: Path, output: Path | None, force: bool, quiet: bool) -> None:
     size_bytes = 0
     for name in GRAPHS:
         data = graph_bytes(weights, name)
-        size_bytes += write_whole(folder / f"{name}.onnx", lambda file: file.write(data), force)
+        write = partial(_write, data)
+        size_bytes += write_whole(folder / f"{name}.onnx", write, force)
     if not quiet:
         text = f"{len(GRAPHS)} graphs of model {weights.model_id.hex()}, {size_bytes} bytes"
         click.echo(f"{folder}: {text}")
+
+
+def _write(data: bytes, file: BinaryIO) -> None:
+    file.write(data)

@@ -1,4 +1,4 @@
-"""The `vaecodec help` command: short texts on topics, which stand as files in the folder topics/."""
+"""The `vaecodec help` command: short texts on topics, files in the folder topics/."""
 
 from pathlib import Path
 
@@ -27,14 +27,15 @@ def _complete(context: click.Context, _: click.Parameter, start: str) -> list[Co
 @click.pass_context
 def help_command(context: click.Context, topic: str | None) -> None:
     """Explain a TOPIC or a command; without one, list the topics."""
-    known, commands = topics(), context.parent.command
+    assert context.parent is not None  # the group, whose commands can be named, too
+    known, group = topics(), context.parent.command
     if topic is None:
         click.echo("Topics, for vaecodec help TOPIC:\n")
         for name, title in known.items():
             click.echo(f"  {name:<12}  {title}")
     elif topic in known:
         click.echo((FOLDER / f"{topic}.txt").read_text(encoding="utf-8"), nl=False)
-    elif (command := commands.get_command(context, topic)) is not None:
+    elif isinstance(group, click.Group) and (command := group.get_command(context, topic)):
         with click.Context(command, info_name=topic, parent=context.parent) as inner:
             click.echo(command.get_help(inner))
     else:

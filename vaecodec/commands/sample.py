@@ -2,7 +2,9 @@
 
 import io
 import secrets
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +15,9 @@ from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
 from vaecodec.cli.streams import check_output, is_pipe, naming, open_input, write_output
 from vaecodec.codec.quality import DEFAULT_QUALITY, level_of_quality
 from vaecodec.errors import UsageError
+
+if TYPE_CHECKING:
+    from vaecodec.inference.model import Model
 
 
 @click.command(epilog=EPILOG)
@@ -75,10 +80,7 @@ def sample(
         raise UsageError(f"{output}: is no folder; {count} pictures need one")
     first = secrets.randbelow(10**6) if seed is None else seed
     seeds = range(first, first + count)
-    in_folder = output is None or output.is_dir()
-    targets = [
-        (output or Path()) / f"sample-{number}.png" if in_folder else output for number in seeds
-    ]
+    targets = [_target(output, number) for number in seeds]
 
     from vaecodec.picture.writer import check_suffix
 
@@ -98,6 +100,12 @@ def sample(
         voice.say(report)
 
 
+def _target(output: Path | None, seed: int) -> Path:
+    if output is None or output.is_dir():
+        return (output or Path()) / f"sample-{seed}.png"
+    return output
+
+
 def _drawing(
     size: tuple[int, int] | None,
     quality: float | None,
@@ -105,7 +113,7 @@ def _drawing(
     passphrase_file: Path | None,
     choice: ModelChoice,
     max_pixels: int,
-):
+) -> "Callable[[int], tuple[bytes, Model]]":
     """A function from a seed to a .vae file's bytes and the model that decodes it."""
     from vaecodec.codec.sampling import draw_file, redraw_file
 
@@ -124,14 +132,14 @@ def _drawing(
         data = file.read()
     loaded = choice.load(model_id)
 
-    def redraw(seed: int):
+    def redraw(seed: int) -> "tuple[bytes, Model]":
         with naming(like):
             return redraw_file(io.BytesIO(data), loaded, seed, max_pixels, passphrase), loaded
 
     return redraw
 
 
-def _write_drawn(data: bytes, model, target: Path, force: bool) -> int:
+def _write_drawn(data: bytes, model: "Model", target: Path, force: bool) -> int:
     """Write the drawn file itself, or the picture it holds; returns the bytes written."""
     if target.suffix == ".vae":
         return write_output(target, lambda file: file.write(data), force)

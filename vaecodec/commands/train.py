@@ -4,7 +4,7 @@ import json
 import os
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +13,9 @@ from vaecodec.cli.progress import Progress
 from vaecodec.errors import UsageError
 
 if TYPE_CHECKING:
-    from vaecodec.training.options import TrainOptions
+    from vaecodec.network.config import NetworkConfig
+    from vaecodec.training.options import Recipe, TrainingProgress, TrainOptions
+    from vaecodec.training.trainer import Trainer
 
 PRESET_NAMES = ("tiny", "small", "base", "large")
 
@@ -75,7 +77,7 @@ PRESET_NAMES = ("tiny", "small", "base", "large")
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--json-log", is_flag=True, help="Report as JSON, a line for each step.")
-def train(folder: Path | None, resume: Path | None, json_log: bool, **settings: object) -> None:
+def train(folder: Path | None, resume: Path | None, json_log: bool, **settings: Any) -> None:
     """Train a model on the pictures under FOLDER, on a CPU, a GPU, or several with torchrun."""
     from vaecodec.training.trainer import Trainer
 
@@ -114,7 +116,7 @@ def _fresh(
     changes: tuple[str, ...],
     device: str,
     seed: int,
-):
+) -> "TrainOptions":
     from vaecodec.network.config import PRESETS
     from vaecodec.network.vae import checked_config
     from vaecodec.network.weights import default_weights_path, load_weights
@@ -170,7 +172,7 @@ def _begin(options: "TrainOptions") -> None:
     write_json(options.run / "options.json", options.to_json())
 
 
-def _resumed(run: Path):
+def _resumed(run: Path) -> "TrainOptions":
     from vaecodec.training.options import TrainOptions
 
     try:
@@ -179,13 +181,15 @@ def _resumed(run: Path):
         raise UsageError(f"{run}: not the folder of a training run") from None
 
 
-def _apply(changes: tuple[str, ...], config, recipe, given: bool):
+def _apply(
+    changes: tuple[str, ...], config: "NetworkConfig", recipe: "Recipe", given: bool
+) -> "tuple[NetworkConfig, Recipe]":
     """Network and recipe with `NAME=VALUE` changes made. Raises UsageError.
 
     A `given` network has learned already and can only grow, by residual blocks.
     """
     names = {field.name: group for group in (config, recipe) for field in fields(group)}
-    updates: dict[type, dict[str, object]] = {type(config): {}, type(recipe): {}}
+    updates: dict[type, dict[str, Any]] = {type(config): {}, type(recipe): {}}
     for change in changes:
         name, _, text = change.partition("=")
         if name not in names:
@@ -213,7 +217,7 @@ def _apply(changes: tuple[str, ...], config, recipe, given: bool):
     return config, replace(recipe, **updates[type(recipe)])
 
 
-def _is_growth(config, name: str, value: int) -> bool:
+def _is_growth(config: "NetworkConfig", name: str, value: int) -> bool:
     return name in ("n1", "n2") and value >= getattr(config, name)
 
 
@@ -224,7 +228,7 @@ class _Reporter:
         self.as_json, self.active = as_json, active
         self._line = Progress(active)
 
-    def start(self, trainer) -> None:
+    def start(self, trainer: "Trainer") -> None:
         from vaecodec.network.vae import cost_per_pixel
 
         counts = ", ".join(f"{len(found)} {split}" for split, found in trainer.sources.items())
@@ -235,7 +239,7 @@ class _Reporter:
             f" {kmac:.0f} thousand MAC per pixel"
         )
 
-    def progress(self, progress) -> None:
+    def progress(self, progress: "TrainingProgress") -> None:
         if not self.active:
             return
         if self.as_json:

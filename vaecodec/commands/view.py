@@ -4,12 +4,16 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from vaecodec.cli.options import EPILOG, LIMIT, PATH, ModelChoice, choosing_model
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
 from vaecodec.cli.streams import is_pipe, naming, open_input
+
+if TYPE_CHECKING:
+    from vaecodec.picture.picture import Picture
 
 VIEW_PIXELS = 8 * 2**20  # larger pictures are shown scaled down, so that opening one is quick
 
@@ -63,7 +67,7 @@ def view(
     )
 
 
-def _print_blocks(picture) -> None:
+def _print_blocks(picture: "Picture") -> None:
     """The picture as large as the terminal; 80 columns of shades where output is no terminal."""
     import numpy as np
 

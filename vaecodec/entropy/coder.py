@@ -68,7 +68,8 @@ class Encoder:
             entries = np.where(beyond, 2 * radius + 1, symbols + radius).astype(np.int32)
             for table, start, stop in reversed(groups):
                 coder.encode_reverse(entries[start:stop], tables.model(table))
-        return coder.get_compressed().astype("<u4").tobytes()
+        result: bytes = coder.get_compressed().astype("<u4").tobytes()
+        return result
 
 
 class Decoder:
@@ -94,7 +95,8 @@ class Decoder:
             ordered[beyond] = _join(halves, radius[beyond])
         symbols = np.empty_like(ordered)
         symbols[order] = ordered
-        return symbols
+        result: np.ndarray = symbols
+        return result
 
     def finish(self) -> None:
         """Raise FormatError unless everything was read."""
@@ -112,4 +114,5 @@ def _join(halves: np.ndarray, radius: np.ndarray) -> np.ndarray:
     low, high = halves.reshape(-1, 2).T
     excess = low + (high << _HALF_BITS)
     magnitude = (excess >> 1) + radius + 1
-    return np.where(excess & 1, -magnitude, magnitude).astype(np.int32)
+    result: np.ndarray = np.where(excess & 1, -magnitude, magnitude).astype(np.int32)
+    return result

@@ -11,7 +11,8 @@ weights 10; so sums over z carry 10 and all others 14. Biases carry the bits of 
 An activation is clamp(floor((sum + half) / 2**10), 0, 127) (over z: 2**6); the scale index is
 clamp(floor((sum + half) / 2**11), 0, 63): 14 bits less the 3 of the unit of 8 indices.
 
-`vaecodec.network.vae.IntegerScaleNetwork` is the same network in training; `integer_parameters` converts it.
+`network.scale_network.ScaleNetwork` is the same network in training; `integer_parameters` converts
+it.
 """
 
 import numpy as np
@@ -122,7 +123,10 @@ class IntegerScaleNetwork:
         rows, columns, channels = up.shape
         # Pixel shuffle by 4: channel = feature * 16 + 4 * row + column.
         up = up.reshape(rows, columns, channels // 16, 4, 4).transpose(0, 3, 1, 4, 2)
-        return up.reshape(4 * rows, 4 * columns, channels // 16) + self._at_level("up_bias", level)
+        result: np.ndarray = up.reshape(4 * rows, 4 * columns, channels // 16) + self._at_level(
+            "up_bias", level
+        )
+        return result
 
     def add_context(self, sums: np.ndarray, residuals: np.ndarray, step: int) -> np.ndarray:
         """`sums` `[h, w, scale]`, from `prepare` and earlier steps, with what a step's residuals
@@ -171,7 +175,8 @@ class IntegerScaleNetwork:
         low = min(level >> LEVEL_BITS, table.shape[0] - 2)
         part = level - (low << LEVEL_BITS)
         mixed = table[low] * ((1 << LEVEL_BITS) - part) + table[low + 1] * part
-        return ((mixed + (1 << (LEVEL_BITS - 1))) >> LEVEL_BITS).astype(self.dtype)
+        result: np.ndarray = ((mixed + (1 << (LEVEL_BITS - 1))) >> LEVEL_BITS).astype(self.dtype)
+        return result
 
     def _conv(self, name: str, x: np.ndarray) -> np.ndarray:
         """Zero-padded convolution of `[H, W, C]` by a matrix product."""
@@ -181,12 +186,11 @@ class IntegerScaleNetwork:
             return (x.reshape(-1, channels) @ weight).reshape(height, width, -1)
         assert weight.shape[0] == 9 * channels
         padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))
-        sums = None
+        sums = np.zeros((height * width, weight.shape[1]), self.dtype)
         for tap in range(9):
             row, column = divmod(tap, 3)
             shifted = padded[row : row + height, column : column + width].reshape(-1, channels)
-            part = shifted @ weight[tap * channels : (tap + 1) * channels]
-            sums = part if sums is None else sums + part
+            sums += shifted @ weight[tap * channels : (tap + 1) * channels]
         return sums.reshape(height, width, -1)
 
 
@@ -210,7 +214,8 @@ def _shift(sums: np.ndarray, bits: int, top: int, offsets: np.ndarray | int = 0)
     """Divide by 2**bits, round half up, add `offsets`, clamp to 0..top; exact, as a power of two
     only moves the exponent."""
     half = 1 << (bits - 1)
-    return np.clip(np.floor((sums + half) / (1 << bits)) + offsets, 0, top)
+    result: np.ndarray = np.clip(np.floor((sums + half) / (1 << bits)) + offsets, 0, top)
+    return result
 
 
 def _activate(sums: np.ndarray, bits: int) -> np.ndarray:

@@ -32,4 +32,5 @@ def rdoq(d: np.ndarray, margins: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """Integers for the residuals `d` `[N]`, each coded with the table that `indices` names."""
     k = np.rint(np.abs(np.nan_to_num(d)))
     margin = margins[indices, np.minimum(k, _MARGINS).astype(np.intp)]
-    return np.sign(d) * (k - (np.abs(d) < k - 0.5 + margin))
+    result: np.ndarray = np.sign(d) * (k - (np.abs(d) < k - 0.5 + margin))
+    return result

@@ -21,7 +21,8 @@ def table_from_frequencies(frequencies: np.ndarray, escape: float) -> np.ndarray
     # The largest remainders get what rounding down left over.
     order = np.argsort(weights - exact, kind="stable")
     weights[order[: free - weights.sum()]] += 1
-    return weights.astype(np.int32)
+    result: np.ndarray = weights.astype(np.int32)
+    return result
 
 
 def logistic_frequencies(scale: float, radius: int) -> tuple[np.ndarray, float]:

@@ -45,7 +45,8 @@ class Shown:
     @property
     def bpp(self) -> float:
         height, width = self.pixels.shape[:2]
-        return 8 * self.size_bytes / (height * width)
+        result: float = 8 * self.size_bytes / (height * width)
+        return result
 
 
 def central_region(width: int, height: int, most: int = MAX_SHOWN_PIXELS) -> Region:

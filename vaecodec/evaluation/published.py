@@ -1,4 +1,4 @@
-"""Points that others published for a set of pictures, as they stand in published_points/NAME.csv."""
+"""Points that others published for a set of pictures, from published_points/NAME.csv."""
 
 import csv
 from dataclasses import dataclass

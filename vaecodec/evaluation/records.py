@@ -119,7 +119,8 @@ def read_record(job: LadderJob) -> list[Point]:
         for point in record["points"]:
             if not MEASURES <= set(point) or not all(map(_is_measure, point.values())):
                 raise ValueError
-        return record["points"]
+        result: list[Point] = record["points"]
+        return result
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

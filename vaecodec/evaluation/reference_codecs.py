@@ -52,7 +52,7 @@ class ReferenceCodec:
     def available(self) -> bool:
         return self.version() is not None
 
-    @cache
+    @cache  # noqa: B019  # codecs are constants of this module
     def version(self) -> str | None:
         """What makes the files, with its version; None where it is missing."""
         if self.plugin:
@@ -105,7 +105,7 @@ class ToolCodec:
     def available(self) -> bool:
         return self.version() is not None
 
-    @cache
+    @cache  # noqa: B019  # codecs are constants of this module
     def version(self) -> str | None:
         """The encoder with the version that it says; None where a command is missing."""
         if not all(shutil.which(words[0]) for words in (self.encode_words, self.decode_words)):

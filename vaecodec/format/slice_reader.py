@@ -43,7 +43,7 @@ class SliceSource:
 
     def take(self, numbers: list[int]) -> list[tuple[int, Chunk]]:
         """The next slices that are needed, which are these."""
-        taken = []
+        taken: list[tuple[int, Chunk]] = []
         while len(taken) < len(numbers):
             number, chunk = next(self._chunks)
             chunk = self._decrypt(number, chunk)

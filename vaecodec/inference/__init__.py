@@ -1,1 +1,4 @@
-"""A weight file, running: behind one interface on ONNX Runtime or torch. May import network and below."""
+"""A weight file, running: behind one interface on ONNX Runtime or torch.
+
+May import network and below.
+"""

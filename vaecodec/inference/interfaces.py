@@ -35,8 +35,12 @@ class Transforms(Protocol):
     """
 
     backend: str
-    device: object
-    workers: int
+
+    @property
+    def device(self) -> object: ...
+
+    @property
+    def workers(self) -> int: ...
 
     def start_worker(self) -> None:
         """Prepare the calling thread."""

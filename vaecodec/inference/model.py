@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from vaecodec.entropy.scales import nearest_anchor
 from vaecodec.errors import UsageError
 from vaecodec.inference.interfaces import Transforms
 from vaecodec.network.weights import Weights
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 if TYPE_CHECKING:
     from vaecodec.inference.refine import Refiner
@@ -74,8 +77,8 @@ class Model:
         return Refiner(self.weights, str(self.transforms.device))
 
     def in_parallel(
-        self, work: Callable[[Any], Any], items: list, at_once: int | None = None
-    ) -> Iterator:
+        self, work: Callable[[Item], Result], items: list[Item], at_once: int | None = None
+    ) -> Iterator[Result]:
         """Results of `work` over `items` in order; several at a time, a core each, where that
         helps.
 

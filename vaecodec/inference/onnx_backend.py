@@ -53,7 +53,10 @@ class OnnxTransforms:
         if scale == 1:
             return x
         height, width = x.shape[:2]
-        return x.reshape(height // scale, scale, width // scale, scale, 3).mean((1, 3))
+        result: np.ndarray = x.reshape(height // scale, scale, width // scale, scale, 3).mean(
+            (1, 3)
+        )
+        return result
 
     def gain(self, level: int) -> np.ndarray:
         return self._run("gain", level)
@@ -62,7 +65,8 @@ class OnnxTransforms:
         feeds = {n: np.ascontiguousarray(array, np.float32) for n, array in inputs.items()}
         if level is not None:
             feeds["t"] = np.array([level / LEVEL_UNIT], np.float32)
-        return self._session(name).run(None, feeds)[0]
+        result: np.ndarray = self._session(name).run(None, feeds)[0]
+        return result
 
     def _session(self, name: str) -> onnxruntime.InferenceSession:
         """The session of a graph; of two kinds, as a worker among several has one core for

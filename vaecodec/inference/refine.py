@@ -10,7 +10,7 @@ everywhere. Without noise a few dozen steps do what takes thousands with it.
 import math
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from vaecodec.network.config import STRIDE_Y
 from vaecodec.network.layers import straight_through_round
 from vaecodec.network.planes import to_array, to_planes
 from vaecodec.network.rate_distortion import log_scale_of_index, logistic_bits, quality_lambda
-from vaecodec.network.vae import VAE, network_from_weights
+from vaecodec.network.vae import VAE, network_from_weights, on_device
 from vaecodec.network.weights import Weights
 
 SHARPNESS = (5.0, 12.0)  # of the choice: chance of the upper integer sigmoid(k * logit(fraction))
@@ -44,7 +44,7 @@ class Refiner:
     def __init__(self, weights: Weights, device: str):
         self._device = torch.device(device)
         network = network_from_weights(weights).eval().requires_grad_(False)
-        self._network = network.to(self._device, memory_format=torch.channels_last)
+        self._network = on_device(network, self._device)
 
     def __call__(
         self,
@@ -78,7 +78,9 @@ class _Task:
         self.network, self.device = network, device
         self.t = torch.tensor([given.level / LEVEL_UNIT], device=device)
         self.x = to_planes(given.x, device)
-        self.gain, self.offsets, self.finer = network.gain(self.t), None, 1.0
+        self.gain = network.gain(self.t)
+        self.offsets: Tensor | None = None
+        self.finer: Tensor | float = 1.0
         if given.offsets is not None:
             # A finer step at the same price of a bit: the squared error weighs more by its square.
             factors = STEP ** to_planes(given.offsets, device)
@@ -117,7 +119,8 @@ class _Task:
             for group, (_, rate) in zip(optimiser.param_groups, variables, strict=True):
                 group["lr"] = rate * slowing
             optimiser.zero_grad()
-            self.relaxed_cost(SHARPNESS[0] * (SHARPNESS[1] / SHARPNESS[0]) ** part).backward()
+            cost = self.relaxed_cost(SHARPNESS[0] * (SHARPNESS[1] / SHARPNESS[0]) ** part)
+            torch.autograd.backward(cost)
             optimiser.step()
             done += 1
             report(done)
@@ -142,7 +145,8 @@ class _Task:
             logistic_bits(below, log_scale), logistic_bits(below + 1, log_scale), chance
         )
         spread = SPREAD_COST * (chance * (1 - chance)).sum()
-        return bits.sum() + self._bits_of_z(z_hat) + self.weight * distortion + spread
+        result: Tensor = bits.sum() + self._bits_of_z(z_hat) + self.weight * distortion + spread
+        return result
 
     @torch.no_grad()
     def cost(self, v: Tensor, z: Tensor) -> float:
@@ -154,7 +158,8 @@ class _Task:
             )
             distortion = self._squared_error(v_hat)
         bits = logistic_bits(r, log_scale_of_index(index)).sum() + self._bits_of_z(z_hat)
-        return (bits + self.weight * distortion).item()
+        result: float = (bits + self.weight * distortion).item()
+        return result
 
     def _squared_error(self, v_hat: Tensor) -> Tensor:
         y_hat = self.halo + F.pad(v_hat / self.gain, self.margins)
@@ -167,7 +172,7 @@ class _Task:
     def _bits_of_z(self, z_hat: Tensor) -> Tensor:
         return logistic_bits(z_hat, self.network.z_log_scale(self.t)).sum()
 
-    def _autocast(self):
+    def _autocast(self) -> AbstractContextManager[object]:
         if self.device.type == "mps":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)

@@ -9,7 +9,7 @@ from vaecodec.entropy.scales import LEVEL_UNIT
 from vaecodec.errors import UsageError
 from vaecodec.network.config import NetworkConfig
 from vaecodec.network.planes import to_array, to_planes
-from vaecodec.network.vae import VAE
+from vaecodec.network.vae import VAE, on_device
 from vaecodec.network.weights import Weights, check_parameters, misfit
 
 
@@ -47,7 +47,7 @@ class TorchTransforms:
             network.load_state_dict(state, assign=True)
         except (KeyError, TypeError, RuntimeError, ValueError) as error:
             raise misfit(str(error).splitlines()[0]) from None
-        self.network = network.to(self.device, memory_format=torch.channels_last).eval()
+        self.network = on_device(network, self.device).eval()
         self._thread = CurrentThread()
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
@@ -88,11 +88,13 @@ class TorchTransforms:
     def synthesise_tensor(self, y_hat: np.ndarray, level: int, scale: int = 1) -> Tensor:
         """The same, `[H, W, 3]`, left on the device."""
         x = self.network.synthesise(self._in(y_hat), self._t(level), scale)
-        return x[0].permute(1, 2, 0).float()
+        result: Tensor = x[0].permute(1, 2, 0).float()
+        return result
 
     @torch.inference_mode()
     def gain(self, level: int) -> np.ndarray:
-        return self.network.gain(self._t(level)).reshape(-1).cpu().numpy()
+        result: np.ndarray = self.network.gain(self._t(level)).reshape(-1).cpu().numpy()
+        return result
 
     def _t(self, level: int) -> Tensor:
         return torch.tensor([level / LEVEL_UNIT], device=self.device)

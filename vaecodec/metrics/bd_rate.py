@@ -2,6 +2,10 @@
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from scipy.interpolate import PchipInterpolator
 
 
 def bd_rate_percent(
@@ -23,7 +27,7 @@ def bd_rate_percent(
     return 100 * (math.exp((areas[1] - areas[0]) / (high - low)) - 1)
 
 
-def _log_rate_over_quality(curve: Sequence[tuple[float, float]]):
+def _log_rate_over_quality(curve: Sequence[tuple[float, float]]) -> "PchipInterpolator":
     from scipy.interpolate import PchipInterpolator  # only evaluation needs scipy
 
     kept: list[tuple[float, float]] = []

@@ -31,7 +31,8 @@ def _psnr(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _ms_ssim_db(value: np.ndarray) -> np.ndarray:
-    return -10 * np.log10(np.maximum(1 - np.asarray(value), 1e-10))
+    result: np.ndarray = -10 * np.log10(np.maximum(1 - np.asarray(value), 1e-10))
+    return result
 
 
 METRICS = {

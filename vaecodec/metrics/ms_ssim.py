@@ -69,4 +69,5 @@ def _halved(plane: np.ndarray) -> np.ndarray:
     rows, columns = (side % 2 for side in plane.shape)
     plane = np.pad(plane, ((rows, 0), (columns, 0)))
     height, width = (side // 2 * 2 for side in plane.shape)
-    return plane[:height, :width].reshape(height // 2, 2, width // 2, 2).mean((1, 3))
+    result: np.ndarray = plane[:height, :width].reshape(height // 2, 2, width // 2, 2).mean((1, 3))
+    return result

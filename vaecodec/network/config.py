@@ -1,4 +1,4 @@
-"""Sizes of the network: those that are the same in every model, and those that a weight file names."""
+"""Sizes of the network: the same in every model, and those that a weight file names."""
 
 from dataclasses import asdict, dataclass
 

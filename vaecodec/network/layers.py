@@ -37,7 +37,8 @@ class EightBitConv(nn.Conv2d):
         if self.training:
             integers, step = self.stored_weight()
             weight = weight + (integers * step - weight).detach()
-        return self._conv_forward(x, weight, self.bias)
+        result: Tensor = self._conv_forward(x, weight, self.bias)
+        return result
 
     @torch.no_grad()
     def stored_weight(self) -> tuple[Tensor, Tensor]:
@@ -59,11 +60,13 @@ class ResidualBlock(nn.Module):
         self.leave = EightBitConv(hidden, channels, 3, padding=1)
         nn.init.kaiming_normal_(self.enter.weight, a=LEAK)
         nn.init.normal_(self.leave.weight, std=1e-3)
+        assert self.leave.bias is not None
         nn.init.zeros_(self.leave.bias)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """`x`: `[B, channels, H, W]`; `t`: `[B]` level. Returns a tensor shaped like `x`."""
-        return x + self.leave(F.leaky_relu(self.enter(x) + self.bias(t), LEAK))
+        result: Tensor = x + self.leave(F.leaky_relu(self.enter(x) + self.bias(t), LEAK))
+        return result
 
 
 def squash(y: Tensor) -> Tensor:

@@ -43,14 +43,16 @@ class ScaleNetwork(nn.Module):
     def prepare(self, z_hat: Tensor, t: Tensor) -> Tensor:
         """Features of the hyper-latents (integers), `[B, scale, 4*hz, 4*wz]`, before activation."""
         h = quantise_activation(self.z_conv(z_hat.clamp(-127, 127)) + self.z_bias(t))
-        return F.pixel_shuffle(self.z_up(h), 4) + self.up_bias(t)
+        result: Tensor = F.pixel_shuffle(self.z_up(h), 4) + self.up_bias(t)
+        return result
 
     def forward(self, prepared: Tensor, context: Tensor | None, t: Tensor) -> Tensor:
         """Real-valued scale index `[B, m, h, w]` from `context` `[B, m + 4, h, w]` (None: nothing
         known)."""
         h = prepared if context is None else prepared + self.context(context)
         h = quantise_activation(self.hidden(quantise_activation(h)) + self.hidden_bias(t))
-        return INDEX_UNIT * (self.out(h) + self.offset(t))
+        result: Tensor = INDEX_UNIT * (self.out(h) + self.offset(t))
+        return result
 
 
 def magnitude_code(r: Tensor) -> Tensor:
@@ -71,4 +73,7 @@ class IntegerConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         unit = 1 << WEIGHT_BITS
-        return self._conv_forward(x, straight_through_round(self.weight * unit) / unit, None)
+        result: Tensor = self._conv_forward(
+            x, straight_through_round(self.weight * unit) / unit, None
+        )
+        return result

@@ -59,7 +59,8 @@ class Weights:
 def _as_float(tensor: np.ndarray, step: np.ndarray | None) -> np.ndarray:
     if step is None:
         return tensor.astype(np.float32)
-    return tensor.astype(np.float32) * step.reshape(-1, *[1] * (tensor.ndim - 1))
+    result: np.ndarray = tensor.astype(np.float32) * step.reshape(-1, *[1] * (tensor.ndim - 1))
+    return result
 
 
 def default_weights_path() -> Path:

@@ -40,7 +40,7 @@ def load_checkpoint(
     try:
         with safe_open(path, "pt") as file:
             state = json.loads(file.metadata()["state"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
 
         def part(prefix: str) -> dict[str, torch.Tensor]:
             return {
@@ -61,4 +61,5 @@ def load_checkpoint(
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise VaecodecError(f"{path}: not a checkpoint of this run ({reason})") from None
-    return state
+    result: dict[str, Any] = state
+    return result

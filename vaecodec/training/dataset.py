@@ -144,7 +144,7 @@ class CropSampler:
         return self._plan[number]
 
     def _decode(self, sources: Iterable[TrainingPicture]) -> list[np.ndarray]:
-        pool = []
+        pool: list[np.ndarray] = []
         for source in sources:
             try:
                 pixels = read_rgb(self._folder / source.path)
@@ -177,7 +177,8 @@ def _window(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     shrink = (WINDOW_PIXELS / (height * width)) ** 0.5
     rows, columns = int(height * shrink), int(width * shrink)
     top, left = rng.integers(0, height - rows + 1), rng.integers(0, width - columns + 1)
-    return pixels[top : top + rows, left : left + columns].copy()
+    result: np.ndarray = pixels[top : top + rows, left : left + columns].copy()
+    return result
 
 
 def _draw(pool: list[np.ndarray], count: int, side: int, rng: np.random.Generator) -> np.ndarray:

@@ -53,6 +53,7 @@ def start_as_klt(network: VAE, batches: Iterable[Tensor]) -> None:
         for conv, inner_taps in ((network.down, analysis), (network.up, synthesis)):
             conv.weight.zero_()
             conv.weight[:, :, taps, taps] = inner_taps.float()
+            assert conv.bias is not None
             conv.bias.zero_()
         deviation = y_scale.log() + network.log_gain.values - math.log(LOGISTIC_STD)
         index = (deviation - LOG_LOW) / LOG_STEP

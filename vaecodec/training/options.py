@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from vaecodec.network.config import NetworkConfig
 
@@ -55,11 +56,12 @@ class TrainOptions:
     denoise: float = 0.0  # deviation of noise added to the input, in 255-step samples
     checkpoint_minutes: float = 5.0
 
-    def to_json(self) -> dict:
-        return json.loads(json.dumps(asdict(self), default=str))
+    def to_json(self) -> dict[str, Any]:
+        result: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        return result
 
     @classmethod
-    def from_json(cls, values: dict) -> "TrainOptions":
+    def from_json(cls, values: dict[str, Any]) -> "TrainOptions":
         paths = {
             n: Path(values[n])
             for n in ("folder", "output", "run", "start", "validation_folder")

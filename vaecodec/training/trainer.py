@@ -5,8 +5,9 @@ import math
 import os
 import time
 from collections.abc import Callable
-from contextlib import closing, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,8 @@ from torch import Tensor, nn
 from vaecodec.atomic_files import write_json
 from vaecodec.errors import VaecodecError
 from vaecodec.inference.torch_backend import choose_device
-from vaecodec.network.vae import ANCHORS, VAE, network_from_weights
+from vaecodec.network.config import ANCHORS
+from vaecodec.network.vae import VAE, network_from_weights, on_device
 from vaecodec.network.weights import load_weights
 from vaecodec.picture.reader import read_rgb
 from vaecodec.signals import STOPPING, handled
@@ -58,7 +60,7 @@ class Trainer:
         )
         self.validation = self._crops_of("validation")
         torch.manual_seed(options.seed)
-        self.network = self._starting_network().to(self.device, memory_format=torch.channels_last)
+        self.network = on_device(self._starting_network(), self.device)
         self.ema = copy.deepcopy(self.network)
         self.optimiser = torch.optim.Adam(self._parameter_groups(), betas=(0.9, 0.99), fused=True)
         self.step, self.elapsed, self.best = 0, 0.0, math.inf
@@ -139,7 +141,8 @@ class Trainer:
 
     def _parallel(self) -> nn.Module:
         if self.world == 1:
-            return self.network
+            result: nn.Module = self.network
+            return result
         return nn.parallel.DistributedDataParallel(self.network)
 
     def _settle(self) -> None:
@@ -172,7 +175,7 @@ class Trainer:
         costs = rate_distortion(output, x, t, self.options.metric, r.evenness)
         cost = costs["cost"].mean()
         self.optimiser.zero_grad(set_to_none=True)
-        cost.backward()
+        torch.autograd.backward(cost)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), r.clip)
         if torch.isfinite(norm):
             self.optimiser.step()
@@ -242,7 +245,7 @@ class Trainer:
     def _share(self) -> float:
         if self.options.steps is not None:
             return self.step / self.options.steps
-        return self.elapsed / (3600 * self.options.hours)
+        return self.elapsed / (3600 * (self.options.hours or math.inf))
 
     def _agree(self, share: float, stop: bool, due: bool) -> tuple[float, bool, bool]:
         """The same decision in all processes: that of rank 0, but any of them may ask to stop."""
@@ -271,7 +274,7 @@ class Trainer:
         )
         return network
 
-    def _parameter_groups(self) -> list[dict]:
+    def _parameter_groups(self) -> list[dict[str, Any]]:
         named = list(self.network.named_parameters())
         fast = [p for name, p in named if any(part in name for part in FAST_PARAMETERS)]
         rest = [p for name, p in named if not any(part in name for part in FAST_PARAMETERS)]
@@ -285,7 +288,7 @@ class Trainer:
             crops.append(torch.from_numpy(validation_crop(pixels, VALIDATION_SIDE).copy()))
         return crops
 
-    def _card(self) -> dict:
+    def _card(self) -> dict[str, Any]:
         options = self.options.to_json()
         return {
             "name": self.options.output.stem,
@@ -306,7 +309,7 @@ def _smoothed(before: float, value: float) -> float:
     return value if math.isnan(before) else 0.98 * before + 0.02 * value
 
 
-def _autocast(device: torch.device):
+def _autocast(device: torch.device) -> AbstractContextManager[object]:
     if device.type == "mps":
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)
