@@ -110,9 +110,10 @@ class _Task:
         optimiser = torch.optim.Adam(groups, betas=BETAS, eps=EPSILON)
         started, done = time.monotonic(), 0
         while True:
-            part = max(done / iterations, (time.monotonic() - started) / seconds)
-            if part >= 1:
+            elapsed = time.monotonic() - started
+            if done >= iterations or elapsed >= seconds:
                 return
+            part = max(done / iterations, elapsed / seconds)
             slowing = FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * part))
             for group, (_, rate) in zip(optimiser.param_groups, variables, strict=True):
                 group["lr"] = rate * slowing
