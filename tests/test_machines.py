@@ -37,10 +37,11 @@ WORKER = """
 import hashlib, io, json, os, sys
 from pathlib import Path
 import numpy as np
-from vaecodec.codec import slice_coder as latents
+from vaecodec.codec import slice_coder
+from vaecodec.codec.decoder import decode_picture
+from vaecodec.codec.encoder import EncodeOptions, encode_picture
+from vaecodec.inference.loading import load_model
 from vaecodec.picture.picture import Picture
-from vaecodec.inference.model import load_model
-from vaecodec.codec.decoder import EncodeOptions, decode_picture, encode_picture
 
 backend = os.environ.get("TEST_BACKEND", "onnx")
 if backend == "torch":
@@ -68,14 +69,14 @@ if task == "encode":
         EncodeOptions(level)))
 else:
     symbols = []
-    walk = latents._walk_steps
+    walk = slice_coder._walk_steps
 
     def recording(*arguments):
         result = walk(*arguments)
         symbols.append(result[0].checksum)
         return result
 
-    latents._walk_steps = recording
+    slice_coder._walk_steps = recording
     for path in sorted(folder.glob("*.vae")):
         decoded = decode_picture(path.read_bytes(), model).pixels
         np.save(folder / f"{path.stem}.by.{name}.npy", decoded)

@@ -116,7 +116,9 @@ def test_processors_without_them_take_float32(
 
 
 @pytest.mark.parametrize("cap", ["AVX2", "avx512_core", "AVX512_CORE_VNNI"])
-def test_a_cap_on_the_instructions_of_a_library_is_heeded(monkeypatch: pytest.MonkeyPatch, cap: str):
+def test_a_cap_on_the_instructions_of_a_library_is_heeded(
+    monkeypatch: pytest.MonkeyPatch, cap: str
+):
     features = ("AVX2", "AVX-512", "VNNI", "BF16", "AMX")
     pretend(monkeypatch, *features)
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", cap)

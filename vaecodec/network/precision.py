@@ -36,7 +36,8 @@ def autocast(device: torch.device, wanted: str = "auto") -> AbstractContextManag
 def _cpu_has_bfloat16() -> bool:
     """Whether oneDNN, which computes torch's convolutions, finds instructions for it and may use
     them."""
-    if not torch.backends.mkldnn.is_available() or "BF16" not in processor_features():
+    onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if not onednn or "BF16" not in processor_features():
         return False
     if "NEON" in processor_features():  # ARM, which knows neither of the limits below
         return True
