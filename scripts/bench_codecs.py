@@ -25,6 +25,7 @@ import numpy as np
 from PIL import Image
 
 from vaecodec.evaluation.reference_codecs import REFERENCE_CODECS
+from vaecodec.processor import processor_line
 
 PHOTO = Path(__file__).parent.parent / "tests" / "photos" / "bay.jpg"
 WORKER = Path(__file__).parent / "compressai_worker.py"
@@ -173,6 +174,7 @@ def main(sizes: str, codecs: str, runs: int, keep: Path | None, compressai_pytho
         chosen = [codec for codec in chosen if codec not in COMPRESSAI]
         click.echo(f"without {', '.join(left_out)}: --compressai-python names none", err=True)
     kept = json.loads(keep.read_text()) if keep is not None and keep.exists() else {}
+    click.echo(processor_line())
     click.echo(f"processes may take {limit_memory() / 2**30:.1f} GiB", err=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

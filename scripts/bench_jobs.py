@@ -18,6 +18,8 @@ import click
 import numpy as np
 from PIL import Image
 
+from vaecodec.processor import processor_line
+
 PHOTO = Path(__file__).parent.parent / "tests" / "photos" / "bay.jpg"
 
 
@@ -40,6 +42,7 @@ def seconds_of(words: list[str], cores: str) -> float:
 @click.option("--runs", default=3, show_default=True)
 def main(pictures: int, runs: int) -> None:
     """Print a line for each direction."""
+    click.echo(processor_line())
     cores = sorted(os.sched_getaffinity(0))[:2]
     settings = {1: str(cores[0]), 2: ",".join(map(str, cores))}
     with tempfile.TemporaryDirectory() as name:

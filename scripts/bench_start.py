@@ -17,6 +17,8 @@ from pathlib import Path
 
 import click
 
+from vaecodec.processor import processor_line
+
 PHOTO = Path(__file__).parent.parent / "tests" / "photos" / "bay.jpg"
 
 
@@ -63,6 +65,7 @@ def commands_on(picture: Path, folder: str) -> dict[str, list[str]]:
 @click.option("--runs", default=10, show_default=True)
 def main(picture: Path, runs: int) -> None:
     """Print a line for each command."""
+    click.echo(processor_line())
     with tempfile.TemporaryDirectory() as folder:
         commands = commands_on(picture, folder)
         for words in commands.values():  # warm the file cache; encode makes what decode reads

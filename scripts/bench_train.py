@@ -21,6 +21,7 @@ import click
 from bench_codecs import WORKER, make_picture
 
 from vaecodec.network.config import PRESETS
+from vaecodec.processor import processor_line
 from vaecodec.training.options import Recipe, TrainOptions
 from vaecodec.training.trainer import Trainer
 
@@ -54,6 +55,7 @@ def their_speeds(python: str, pixels: Path, seconds: float) -> dict[str, float]:
 @click.option("--compressai-python", default=sys.executable, help="Python that has CompressAI.")
 def main(folder: Path, steps: int, seconds: float, runs: int, compressai_python: str) -> None:
     """Print megapixels per second and their ratio."""
+    click.echo(processor_line())
     figures: dict[str, list[float]] = {}
     for _ in range(runs):
         with tempfile.TemporaryDirectory() as name:

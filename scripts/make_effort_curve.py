@@ -25,6 +25,7 @@ from vaecodec.metrics.bd_rate import bd_rate_percent
 from vaecodec.metrics.distortion import psnr_db
 from vaecodec.picture.picture import Picture
 from vaecodec.picture.reader import read_picture
+from vaecodec.processor import processor_line
 
 QUALITIES = (5, 35, 65, 95)
 TIMED_SHAPE = (512, 768, 3)
@@ -92,6 +93,7 @@ def main(
     timed = next(pixels for pixels in pictures if pixels.shape == TIMED_SHAPE)
     loaded = load_model(model, "cpu")
     first, last = map(int, efforts.split("-"))
+    click.echo(processor_line())
     click.echo(f"{len(crops)} pictures, model {loaded.model_id.hex()}")
     anchors = [curve(pixels, loaded, 0) for pixels in crops]
     rows = []

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from vaecodec.entropy.scales import LOG_STEP
 from vaecodec.network.config import ANCHORS, BLOCK
+from vaecodec.network.precision import autocast
 from vaecodec.network.rate_distortion import log_scale_of_index, quality_lambda
 from vaecodec.network.scale_network import INDEX_UNIT
 from vaecodec.network.vae import VAE, network_from_weights
@@ -54,7 +55,7 @@ class Statistics:
 def code(network: VAE, x: Tensor, t: float) -> tuple[Statistics, Tensor]:
     """Statistics of coding crops `[B, 3, H, W]` at level `t`, and the decoded crops."""
     levels = torch.full((len(x),), float(t))
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast(x.device):
         y = network.analyse(x, levels)
         z_hat = network.hyper_analyse(y, levels).round()
         v = y * network.gain(levels)

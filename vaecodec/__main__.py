@@ -32,6 +32,9 @@ from vaecodec.version import __version__
 # those of ONNX Runtime; OpenBLAS's threads wait busily for the next one, and cost more than they
 # bring: a decode takes 1.2 s of processor time with them and 0.8 s without.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Read when torch loads OpenMP. Its threads wait busily for each other as well, and where other
+# programs want the cores too, refinement takes four times as long as with threads that sleep.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Python looks for garbage once more as it ends, among all that imports have made: that takes a
 # tenth of the time of a decode, and frees nothing that the end of the process would not.
 atexit.register(gc.freeze)

@@ -12,14 +12,22 @@ from vaecodec.cli.options import EPILOG, FORCE, JSON, LIMIT, PATH, ModelChoice, 
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
 from vaecodec.cli.streams import naming, open_input
 from vaecodec.codec.quality import quality_of_level
+from vaecodec.errors import UsageError
+from vaecodec.version import __version__
 
 if TYPE_CHECKING:
     from vaecodec.inference.model import Model
 
 
 @click.command(epilog=EPILOG)
-@click.argument("source", metavar="FILE", type=PATH)
+@click.argument("source", metavar="[FILE]", type=PATH, required=False)
 @JSON
+@click.option(
+    "--system",
+    "of_system",
+    is_flag=True,
+    help="Say what this machine offers and what is used of it, instead: for a report of a fault.",
+)
 @click.option(
     "--preview",
     metavar="OUT",
@@ -32,8 +40,9 @@ if TYPE_CHECKING:
 @choosing_model
 @LIMIT
 def info(
-    source: Path,
+    source: Path | None,
     as_json: bool,
+    of_system: bool,
     preview: Path | None,
     passphrase_file: Path | None,
     force: bool,
@@ -46,6 +55,13 @@ def info(
     """
     from vaecodec.format.container import describe
 
+    if of_system:
+        if source is not None or preview is not None:
+            raise UsageError("--system tells of this machine; leave out FILE and --preview")
+        _print_system(choice, as_json)
+        return
+    if source is None:
+        raise UsageError("name a FILE, or ask for this machine with --system")
     if source.suffix == ".safetensors":
         _print_card(source, as_json)
         return
@@ -87,6 +103,35 @@ def _print_card(path: Path, as_json: bool) -> None:
     for name, value in card.items():
         text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
         click.echo(f"{name}: {text}")
+
+
+def _print_system(choice: ModelChoice, as_json: bool) -> None:
+    # Here alone, as it imports torch: a plain info answers in a tenth of a second.
+    from vaecodec.inference.system import describe_system
+
+    facts = {"vaecodec": __version__, **describe_system(choice.device, choice.backend)}
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    lines = {
+        "vaecodec": f"{facts['vaecodec']}, Python {facts['python']}, {facts['system']}",
+        "processor": facts["processor"],
+        "features": ", ".join(facts["features"]) or "none known",
+        "cores": f"{facts['cores_used']} of {facts['cores']} used",
+        "packages": ", ".join(f"{k} {v or 'missing'}" for k, v in facts["packages"].items()),
+        "environment": " ".join(f"{k}={v}" for k, v in facts["environment"].items()) or "as usual",
+        "network": f"{facts['backend']} on {facts['device'] or 'cpu'}",
+    }
+    if facts["precision"] is None:
+        lines["torch"] = "does not load; efforts from 2 on, training and GPUs need it"
+    else:
+        lines["gpus"] = ", ".join(facts["gpus"]) or "none"
+        lines["refinement and training"] = f"{facts['precision']}, {facts['torch_threads']} threads"
+    for name, text in lines.items():
+        click.echo(f"{name}: {text}")
+    for model in facts["models"]:
+        said = f"{model['model']} {model['name']}" if "model" in model else "not usable"
+        click.echo(f"model: {said}, {model.get('fault') or model['file']}")
 
 
 def _write_preview(

@@ -75,6 +75,13 @@ PRESET_NAMES = ("tiny", "small", "base", "large")
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="Of the convolutions; auto is what the processor computes faster.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--json-log", is_flag=True, help="Report as JSON, a line for each step.")
 def train(folder: Path | None, resume: Path | None, json_log: bool, **settings: Any) -> None:
@@ -115,6 +122,7 @@ def _fresh(
     denoise: float,
     changes: tuple[str, ...],
     device: str,
+    precision: str,
     seed: int,
 ) -> "TrainOptions":
     from vaecodec.network.config import PRESETS
@@ -153,6 +161,7 @@ def _fresh(
         metric=metric,
         validation_folder=val.resolve() if val is not None else None,
         device=device,
+        precision=precision,
         seed=seed,
         denoise=denoise,
     )
@@ -236,7 +245,7 @@ class _Reporter:
         kmac = cost_per_pixel(trainer.network.config) / 1e3
         self.line(
             f"{counts} pictures; {parameters:.1f} million parameters,"
-            f" {kmac:.0f} thousand MAC per pixel"
+            f" {kmac:.0f} thousand MAC per pixel; {trainer.precision} on {trainer.device.type}"
         )
 
     def progress(self, progress: "TrainingProgress") -> None:

@@ -10,7 +10,6 @@ everywhere. Without noise a few dozen steps do what takes thousands with it.
 import math
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from vaecodec.inference.interfaces import SliceToRefine
 from vaecodec.network.config import STRIDE_Y
 from vaecodec.network.layers import straight_through_round
 from vaecodec.network.planes import to_array, to_planes
+from vaecodec.network.precision import autocast
 from vaecodec.network.rate_distortion import log_scale_of_index, logistic_bits, quality_lambda
 from vaecodec.network.vae import VAE, network_from_weights, on_device
 from vaecodec.network.weights import Weights
@@ -112,9 +112,10 @@ class _Task:
         optimiser = torch.optim.Adam(groups, betas=BETAS, eps=EPSILON)
         started, done = time.monotonic(), 0
         while True:
-            part = max(done / iterations, (time.monotonic() - started) / seconds)
-            if part >= 1:
+            elapsed = time.monotonic() - started
+            if done >= iterations or elapsed >= seconds:
                 return
+            part = max(done / iterations, elapsed / seconds)
             slowing = FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * part))
             for group, (_, rate) in zip(optimiser.param_groups, variables, strict=True):
                 group["lr"] = rate * slowing
@@ -133,7 +134,7 @@ class _Task:
             fraction = (d - below).clamp(EDGE, 1 - EDGE)
             return below + torch.sigmoid(sharpness * torch.logit(fraction))
 
-        with self._autocast():
+        with autocast(self.device):
             z_hat = straight_through_round(self.z)
             v_hat, d, r, index = self.network.walk_steps(
                 self.v, z_hat, self.t, expected, True, self.offsets
@@ -152,7 +153,7 @@ class _Task:
     def cost(self, v: Tensor, z: Tensor) -> float:
         """Cost with everything rounded."""
         z_hat = z.round()
-        with self._autocast():
+        with autocast(self.device):
             v_hat, _, r, index = self.network.walk_steps(
                 v, z_hat, self.t, lambda d, index: d.round(), offsets=self.offsets
             )
@@ -171,8 +172,3 @@ class _Task:
 
     def _bits_of_z(self, z_hat: Tensor) -> Tensor:
         return logistic_bits(z_hat, self.network.z_log_scale(self.t)).sum()
-
-    def _autocast(self) -> AbstractContextManager[object]:
-        if self.device.type == "mps":
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)

@@ -28,6 +28,17 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def gpu_names() -> list[str]:
+    """The GPUs that torch finds, in its order."""
+    names = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    return names + ["Apple GPU"] * torch.backends.mps.is_available()
+
+
+def thread_count() -> int:
+    """Threads that torch computes with on a CPU."""
+    return torch.get_num_threads()
+
+
 class TorchTransforms:
     """Implements model.Transforms. Computes in float32; TF32 is switched off for its own work."""
 

@@ -12,6 +12,7 @@ Metadata: "vaecodec": JSON with "format", "config" (sizes of the network) and "c
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,26 +72,28 @@ def default_weights_path() -> Path:
 
 
 def find_weights(model_id: bytes) -> Weights:
-    """The weights of a model: from the files that ship and those that VAECODEC_MODELS lists.
-
-    VAECODEC_MODELS holds files and folders, separated as in PATH. Raises ModelError.
-    """
-    places = [default_weights_path().parent]
-    places += [
-        Path(place) for place in os.environ.get("VAECODEC_MODELS", "").split(os.pathsep) if place
-    ]
-    for place in places:
-        for path in sorted(place.glob("*.safetensors")) if place.is_dir() else [place]:
-            try:
-                data = _read(path)
-            except ModelError:
-                continue
-            if identity(data) == model_id:
-                return _unpack(path, data, model_id)
+    """The weights of a model, from one of `known_weight_files`. Raises ModelError."""
+    for path in known_weight_files():
+        try:
+            data = _read(path)
+        except ModelError:
+            continue
+        if identity(data) == model_id:
+            return _unpack(path, data, model_id)
     raise ModelError(
         f"was made with model {model_id.hex()}, which is not here; name its file with --model,"
         " or list its folder in VAECODEC_MODELS"
     )
+
+
+def known_weight_files() -> Iterator[Path]:
+    """The weight files that ship, and those that VAECODEC_MODELS lists, there or not.
+
+    VAECODEC_MODELS holds files and folders, separated as in PATH.
+    """
+    listed = os.environ.get("VAECODEC_MODELS", "").split(os.pathsep)
+    for place in (default_weights_path().parent, *map(Path, filter(None, listed))):
+        yield from sorted(place.glob("*.safetensors")) if place.is_dir() else [place]
 
 
 def identity(data: bytes) -> bytes:

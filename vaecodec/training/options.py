@@ -52,6 +52,7 @@ class TrainOptions:
     metric: str = "mse"
     validation_folder: Path | None = None
     device: str = "auto"
+    precision: str = "auto"  # decided anew by every machine that the run comes to
     seed: int = 0
     denoise: float = 0.0  # deviation of noise added to the input, in 255-step samples
     checkpoint_minutes: float = 5.0

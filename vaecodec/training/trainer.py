@@ -5,7 +5,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from vaecodec.atomic_files import write_json
 from vaecodec.errors import VaecodecError
 from vaecodec.inference.torch_backend import choose_device
 from vaecodec.network.config import ANCHORS
+from vaecodec.network.precision import autocast, choose_precision
 from vaecodec.network.vae import VAE, network_from_weights, on_device
 from vaecodec.network.weights import load_weights
 from vaecodec.picture.reader import read_rgb
@@ -52,6 +53,7 @@ class Trainer:
         self.device = choose_device(options.device)
         if self.device.type == "cuda":
             self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        self.precision = self.precisions = choose_precision(self.device, options.precision)
         self.sources = find_sources(options, write=self.rank == 0)
         pool_bytes = self.recipe.pool_mebibytes << 20
         step_bytes = 3 * self.recipe.batch * self.recipe.crop**2
@@ -70,6 +72,10 @@ class Trainer:
             state = load_checkpoint(self._file("latest"), self.network, self.ema, self.optimiser)
             self.step, self.best = state["step"], state["best"]
             self.elapsed = state["elapsed_seconds"]
+            before = state.get("precision", self.precision)
+            if not before.endswith(self.precision):  # another machine, and the card tells of both
+                before = f"{before}, then {self.precision}"
+            self.precisions = before
             if state.get("settled"):
                 self._settle()
 
@@ -170,7 +176,7 @@ class Trainer:
         )
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["scale"]
-        with _autocast(self.device):
+        with autocast(self.device, self.options.precision):
             output = model(noisy, t, settled=self.settled)
         costs = rate_distortion(output, x, t, self.options.metric, r.evenness)
         cost = costs["cost"].mean()
@@ -201,6 +207,7 @@ class Trainer:
                 "best": self.best,
                 "figure": figure,
                 "settled": self.settled,
+                "precision": self.precisions,
             }
             for name in ["best", "latest"] if best else ["latest"]:
                 file = self._file(name)
@@ -216,7 +223,7 @@ class Trainer:
             x = crop.to(device).permute(2, 0, 1)[None].float() / 255
             for level in VALIDATION_LEVELS:
                 t = torch.full((1,), level, device=device)
-                with _autocast(device):
+                with autocast(device, self.options.precision):
                     output = network(x, t, noise=False, settled=self.settled)
                 costs.append(rate_distortion(output, x, t, self.options.metric)["cost"].item())
         return float(np.mean(costs))
@@ -297,6 +304,7 @@ class Trainer:
             "hours": round(self.elapsed / 3600, 3),
             "validation log J": round(self.best, 4),
             "metric": self.options.metric,
+            "precision": self.precisions,
             "recipe": options["recipe"],
             "started from": load_weights(self.options.start).model_id.hex()
             if self.options.start
@@ -307,9 +315,3 @@ class Trainer:
 def _smoothed(before: float, value: float) -> float:
     """A running mean over about 50 values; the first one where there is none before."""
     return value if math.isnan(before) else 0.98 * before + 0.02 * value
-
-
-def _autocast(device: torch.device) -> AbstractContextManager[object]:
-    if device.type == "mps":
-        return nullcontext()
-    return torch.autocast(device.type, torch.bfloat16)
