@@ -8,7 +8,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -54,6 +54,9 @@ SMALLEST_SIDE = 64  # pixels: below, there is no fifth scale
 TILE = (128, 512)  # rows and columns worked on at once: the planes of a tile stay in the cache
 REACH = len(BLUR_TAPS) - 1  # pixels
 
+# What the blur sees outside of a picture: zeros, or the picture reflected.
+Outside = Literal["constant", "symmetric"]
+
 
 class _TileMaps(NamedTuple):
     """The maps of one plane at one scale in one tile, each `[rows, columns]` float32."""
@@ -70,8 +73,9 @@ def ssimulacra2(original: np.ndarray, distorted: np.ndarray) -> float:
     by side, 90 invisible by flicker; the worst are below 0.
 
     Both are sRGB `[H, W, 3]` or grey `[H, W]`, of one height and width, each uint8, uint16 or
-    float in 0..1 (what is outside is clipped). Below SMALLEST_SIDE pixels a side pictures are
-    continued by reflection to that. Raises ValueError for other shapes or types.
+    finite float in 0..1 (what is outside is clipped). Below SMALLEST_SIDE pixels a side pictures
+    are continued by reflection to that: leaving out the scales they lack would score damage that
+    shows as invisible. Raises ValueError for other shapes or types.
     """
     return score_of_sum(weighted_sum(original, distorted))
 
@@ -81,7 +85,7 @@ def weighted_sum(original: np.ndarray, distorted: np.ndarray) -> float:
     both are equal. A score of 83 is a sum of 1, one of 70 a sum of 2.5, one of 50 a sum of 6."""
     first, second = _checked(original, distorted)
     sums: dict[tuple[int, str, str], np.ndarray] = {}
-    for tile in _tiles(first, second):
+    for tile in _tiles(first, second, "constant"):
         for name, values in tile.maps.items():
             squared = np.square(values)
             parts = np.array([values.sum(), np.vdot(squared, squared)], np.float64)
@@ -100,29 +104,28 @@ def score_of_sum(total: float) -> float:
     if total <= 0:
         return 100.0
     a, b, c = POLYNOMIAL
-    return 100 - 10 * (total * (a + total * (b + total * c))) ** POWER
+    return 100 - 10 * math.pow(total * (a + total * (b + total * c)), POWER)
 
 
 def error_map(original: np.ndarray, distorted: np.ndarray) -> np.ndarray:
     """`[H, W]` float32: where the damage is, of pictures as `ssimulacra2` takes them.
 
     At each pixel the maps of all scales, with the weights and in the unit of `weighted_sum`: 0
-    where both are equal. The value at a pixel depends on its surroundings only,
-    so two distorted pictures compare place by place; a 4-norm is no sum over pixels, so the mean
-    of the map is below `weighted_sum`, by 10 to 60 %. Raises ValueError as `ssimulacra2` does.
+    where both are equal. The value at a pixel depends on its surroundings only, so two distorted
+    pictures compare place by place. Its mean is near `weighted_sum` and orders versions of a picture
+    alike, but is not it: a 4-norm is no sum over pixels; and the score hardly sees the edges of a
+    picture, where its blur takes in zeros, while the map continues the picture by reflection.
+    Raises ValueError as `ssimulacra2` does.
     """
     first, second = _checked(original, distorted)
     sums = [np.zeros(_shape(first, halvings), np.float32) for halvings in range(SCALES)]
-    for tile in _tiles(first, second):
+    for tile in _tiles(first, second, "symmetric"):
         for name, values in tile.maps.items():
             weight = SUM_SCALE * sum(WEIGHTS[tile.halvings, tile.plane][name])
             sums[tile.halvings][tile.rows, tile.columns] += np.float32(weight) * values
-    total = sums.pop()
-    while sums:
-        finer = sums.pop()
-        finer += _doubled(total)[: finer.shape[0], : finer.shape[1]]
-        total = finer
-    return total[: original.shape[0], : original.shape[1]]
+    for coarse, fine in itertools.pairwise(reversed(sums)):
+        _add_doubled(fine, coarse)
+    return sums[0][: original.shape[0], : original.shape[1]]
 
 
 def _checked(*pictures: np.ndarray) -> list[np.ndarray]:
@@ -150,13 +153,14 @@ def _shape(picture: np.ndarray, halvings: int) -> tuple[int, int]:
     return height, width
 
 
-def _tiles(original: np.ndarray, distorted: np.ndarray) -> Iterator[_TileMaps]:
+def _tiles(original: np.ndarray, distorted: np.ndarray, outside: Outside) -> Iterator[_TileMaps]:
     """The maps that carry weight, of all scales, tile by tile.
 
     Beside the pictures it holds both at the next scale, linear light in float32: 6 bytes a pixel
     of the first scale, 7.5 while the third is made.
     """
-    pair, to_linear = [original, distorted], _linear
+    pair = [original, distorted]
+    to_linear: Callable[[np.ndarray], np.ndarray] = _linear
     for halvings in range(SCALES):
         if halvings:
             pair, to_linear = [_halved(picture, to_linear) for picture in pair], _planar
@@ -165,7 +169,11 @@ def _tiles(original: np.ndarray, distorted: np.ndarray) -> Iterator[_TileMaps]:
         for top, left in itertools.product(range(0, height, TILE[0]), range(0, width, TILE[1])):
             rows = slice(top, min(top + TILE[0], height))
             columns = slice(left, min(left + TILE[1], width))
-            sides = [_xyb_tile(picture, to_linear, rows, columns, planes) for picture in pair]
+            sides = []
+            for picture in pair:
+                part, missing = _with_surroundings(picture, rows, columns)
+                xyb = _xyb(to_linear(part), planes)
+                sides.append({name: np.pad(xyb[name], missing, outside) for name in planes})
             for plane in planes:
                 x, y = (side[plane] for side in sides)
                 maps = _maps(x, y, "structure" in WEIGHTS[halvings, plane])
@@ -209,22 +217,17 @@ def _halved(picture: np.ndarray, to_linear: Callable[[np.ndarray], np.ndarray]) 
     return halved.transpose(1, 2, 0)
 
 
-def _xyb_tile(
-    picture: np.ndarray,
-    to_linear: Callable[[np.ndarray], np.ndarray],
-    rows: slice,
-    columns: slice,
-    planes: list[str],
-) -> dict[str, np.ndarray]:
-    """These planes of a tile with the pixels around it that its blur reaches; outside of the
-    picture are zeros."""
-    around, zeros = [], []
+def _with_surroundings(
+    picture: np.ndarray, rows: slice, columns: slice
+) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """The tile with the pixels around it that its blur reaches, and how many of these are outside
+    of the picture, before and behind, by axis."""
+    around, missing = [], []
     for inside, side in zip((rows, columns), picture.shape, strict=False):
         first, last = max(inside.start - REACH, 0), min(inside.stop + REACH, side)
         around.append(slice(first, last))
-        zeros.append((first - inside.start + REACH, inside.stop + REACH - last))
-    xyb = _xyb(to_linear(picture[around[0], around[1]]), planes)
-    return {plane: np.pad(values, zeros) for plane, values in xyb.items()}
+        missing.append((first - inside.start + REACH, inside.stop + REACH - last))
+    return picture[around[0], around[1]], missing
 
 
 def _xyb(linear: np.ndarray, planes: list[str]) -> dict[str, np.ndarray]:
@@ -232,7 +235,7 @@ def _xyb(linear: np.ndarray, planes: list[str]) -> dict[str, np.ndarray]:
     matrix = np.array(OPSIN_MATRIX if "B" in planes else OPSIN_MATRIX[:2], np.float32)
     cones = matrix @ linear.reshape(3, -1)
     cones += np.float32(OPSIN_BIAS)
-    np.log(cones, out=cones)  # cube roots, five times as fast as np.cbrt
+    np.log(cones, out=cones)  # cube roots, four times as fast as np.cbrt
     cones *= np.float32(1 / 3)
     np.exp(cones, out=cones)
     cones -= np.float32(np.cbrt(OPSIN_BIAS))
@@ -285,10 +288,16 @@ def _blurred(plane: np.ndarray) -> np.ndarray:
     return plane
 
 
-def _doubled(plane: np.ndarray) -> np.ndarray:
-    """`[H, W]` to `[2 H, 2 W]`, linear between the centres of the pixels."""
-    for _ in range(2):
-        near = np.float32(0.75) * plane
-        far = np.float32(0.25) * np.pad(plane, ((1, 1), (0, 0)), "edge")
-        plane = np.stack([near + far[:-2], near + far[2:]], 1).reshape(-1, plane.shape[1]).T
-    return plane
+def _add_doubled(fine: np.ndarray, coarse: np.ndarray) -> None:
+    """Adds `coarse` at twice its size to `fine`, linear between the centres of its pixels."""
+    height, width = fine.shape
+    tall = _twice_as_tall(coarse)[:height]
+    for top in range(0, height, TILE[0]):
+        band = slice(top, top + TILE[0])
+        fine[band] += _twice_as_tall(tall[band].T)[:width].T
+
+
+def _twice_as_tall(plane: np.ndarray) -> np.ndarray:
+    near = np.float32(0.75) * plane
+    far = np.float32(0.25) * np.pad(plane, ((1, 1), (0, 0)), "edge")
+    return np.stack([near + far[:-2], near + far[2:]], 1).reshape(-1, plane.shape[1])
