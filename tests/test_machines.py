@@ -84,7 +84,7 @@ else:
 """
 
 
-# Kernels of the processor that a configuration asks for, as torch names them; each has those before.
+# Kernels of the processor that a configuration asks for, in torch's names; each has those before.
 KERNELS = ["DEFAULT", "AVX2", "AVX512"]
 
 

@@ -142,7 +142,9 @@ def test_a_cap_on_the_instructions_of_a_library_is_heeded(
 
 def test_gpus_are_asked(monkeypatch: pytest.MonkeyPatch):
     for native, chosen in ((True, "bfloat16"), (False, "float32")):
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
+        monkeypatch.setattr(
+            torch.cuda, "is_bf16_supported", lambda including_emulation, native=native: native
+        )
         assert choose_precision(torch.device("cuda")) == chosen
     assert choose_precision(torch.device("mps")) == "float32"
 

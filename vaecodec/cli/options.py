@@ -60,7 +60,7 @@ class ModelChoice:
     backend: str
 
     def load(self, model_id: bytes | None = None) -> "Model":
-        """As model.load_model, for one use."""
+        """As load_model, for one use."""
         from vaecodec.inference.loading import load_model
 
         return load_model(self.path, self.device, model_id, self.backend)

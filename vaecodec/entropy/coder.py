@@ -20,7 +20,7 @@ MAX_SYMBOL = 1 << 22
 
 
 class TableSet:
-    """Coder models made from integer tables (see tables.py)."""
+    """Coder models made from integer tables (see entropy/tables)."""
 
     def __init__(self, tables: list[np.ndarray]):
         self.radius = np.array([(len(table) - 2) // 2 for table in tables], np.int32)

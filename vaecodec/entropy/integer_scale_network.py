@@ -113,7 +113,7 @@ class IntegerScaleNetwork:
         """Features of the hyper-latents: `z` `[hz, wz, cz]` integers to `[4*hz, 4*wz, scale]` sums.
 
         `level` is the integer of the file's header. Arrays are channels-last, as in
-        model.Transforms.
+        interfaces.Transforms.
         """
         z = np.clip(z, -ACTIVATION_MAX, ACTIVATION_MAX).astype(self.dtype)
         h = _activate(

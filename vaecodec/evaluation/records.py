@@ -33,7 +33,7 @@ Point = dict[str, float]
 
 
 class MeasuredCodec(Protocol):
-    """What peers.ReferenceCodec and OwnCodec have in common."""
+    """What ReferenceCodec and OwnCodec have in common."""
 
     name: str
     title: str

@@ -31,9 +31,9 @@ that it does not know when it is optional and refuses it when it is required.
 
     other chunks
     type   payload
-    Alph   transparency (see alpha.py), at most one
-    Cryp   how all the others are encrypted (see encryption.py); the first chunk where there is one
-    Gmap   where quality differs from the level (see gain_map.py), at most one
+    Alph   transparency (see codec/alpha), at most one
+    Cryp   how all the others are encrypted (see format/encryption); the first chunk where there is one
+    Gmap   where quality differs from the level (see codec/gain_map), at most one
     prvw   a small version of the picture, as a whole .vae file
     exif   EXIF, as in a PNG's eXIf chunk, compressed with zlib
     iccp   ICC profile, compressed with zlib
@@ -42,8 +42,8 @@ that it does not know when it is optional and refuses it when it is required.
     payload of a slice
     offset  size  field
          0     4  CRC-32 of the slice's symbols as little-endian 32-bit integers: z in the order
-                  row, column, channel, then each step's residuals as coded (see latents.py)
-         4   4*k  the entropy coder's words (see entropy.py)
+                  row, column, channel, then each step's residuals as coded (see codec/slice_coder)
+         4   4*k  the entropy coder's words (see entropy/coder)
 """
 
 import io

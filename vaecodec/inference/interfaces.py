@@ -13,7 +13,7 @@ class SliceToRefine:
     `x`: pixels `[H, W, 3]` in 0..1, or `[H, W, 1]` for grey, of the slice's window without what
     lies beyond the picture; `y`: latents `[h, w, m]` of the window; `rows`, `columns`: the place
     of the slice in `y`; `z`: hyper-latents of the slice before rounding `[hz, wz, cz]`; `level`: of
-    the file; `offsets`: of the window's gains `[h, w, 1]` (gain_map.py).
+    the file; `offsets`: of the window's gains `[h, w, 1]` (codec/gain_map).
     """
 
     x: np.ndarray

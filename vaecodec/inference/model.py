@@ -62,7 +62,7 @@ class Model:
 
     @cached_property
     def rounding_margins(self) -> np.ndarray:
-        """For rounding.rdoq."""
+        """For entropy.rdoq."""
         return rounding_margins(self.weights.y_tables)
 
     @cached_property

@@ -6,7 +6,7 @@
                                     scale network (integers: z and earlier |r| only)
 
 Letters as in Balle et al. 2018 (1802.01436) and Minnen et al. 2018 (1809.02736). The latents are
-coded in four steps (see schedule.py).
+coded in four steps (see entropy/coding_order).
 """
 
 import math
@@ -217,7 +217,7 @@ class VAE(nn.Module):
         Returns `v_hat`, its distance d of `v` from the means, the residuals
         r = `quantise(d, index)`, and the scale indices, all shaped like `v`. With `through_scales`
         gradients also pass from the scales to the residuals that they were chosen by. `offsets`: of
-        the gain, `[B, 1, h, w]`, in scale indices (gain_map.py).
+        the gain, `[B, 1, h, w]`, in scale indices (codec/gain_map).
         """
         batch, m, height, width = v.shape
         factor = 1.0 if offsets is None else STEP**offsets

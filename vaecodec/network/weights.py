@@ -1,10 +1,10 @@
 """Weight files: safetensors with the float network, the integer network and the tables.
 
 A model's identity is the first 8 bytes of the SHA-256 of its file, so that any tool can check it.
-Tensors:  net.*    parameters of network.VAE: float16, float32 (front end, biases), or int8 with the
+Tensors:  net.*    parameters of vae.VAE: float16, float32 (front end, biases), or int8 with the
                    step of each output channel in net.*.step (float32)
-          scale.*  integers of exact.ScaleNetwork
-          tables.y, tables.z              int32 tables (see tables.py), one after the other
+          scale.*  integers of IntegerScaleNetwork
+          tables.y, tables.z              int32 tables (see entropy/tables), one after the other
           tables.y_sizes, tables.z_sizes  int32 lengths of the tables
 Metadata: "vaecodec": JSON with "format", "config" (sizes of the network) and "card" (free text).
 """
