@@ -1,14 +1,9 @@
 """What each effort does: how residuals are rounded, and how long latents are refined."""
 
-from typing import TYPE_CHECKING
-
 from vaecodec.errors import UsageError
 
-if TYPE_CHECKING:
-    pass
-
-# Steps of gradient descent (inference/refine) at each effort. Without any, residuals are rounded by rate
-# and distortion (entropy/rdoq) from effort 1 on, which is worth more than the first four steps.
+# Steps of gradient descent (inference/refine) at each effort. Without any, residuals are rounded by
+# RDOQ (entropy/rdoq) from effort 1 on, which is worth more than the first four steps.
 ITERATIONS = (0, 0, 8, 15, 22, 30, 60, 100, 160, 250)
 EFFORT_MAX = len(ITERATIONS) - 1
 DEFAULT_EFFORT = 1

@@ -56,9 +56,9 @@ def quantise_slice(
 ) -> Symbols:
     """The symbols of y `[h, w, m]` (float32) of one slice.
 
-    `offsets`: of the gain (codec/gain_map); `z`: hyper-latents before rounding in place of those that
-    h_a gives; `with_rdoq`: round residuals by rate and distortion (entropy/rdoq) and not to the
-    nearest integer.
+    `offsets`: of the gain (codec/gain_map); `z`: hyper-latents before rounding in place of those
+    that h_a gives; `with_rdoq`: round residuals by rate and distortion (entropy/rdoq) and not to
+    the nearest integer.
     """
     z = _to_symbols(hyper_latents(model, y, level) if z is None else z)
 

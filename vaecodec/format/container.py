@@ -32,7 +32,7 @@ that it does not know when it is optional and refuses it when it is required.
     other chunks
     type   payload
     Alph   transparency (see codec/alpha), at most one
-    Cryp   how all the others are encrypted (see format/encryption); the first chunk where there is one
+    Cryp   how all the others are encrypted (see format/encryption); the first where there is one
     Gmap   where quality differs from the level (see codec/gain_map), at most one
     prvw   a small version of the picture, as a whole .vae file
     exif   EXIF, as in a PNG's eXIf chunk, compressed with zlib

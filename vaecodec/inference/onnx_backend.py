@@ -12,7 +12,7 @@ from vaecodec.network.weights import Weights, check_parameters
 
 
 class OnnxTransforms:
-    """Implements interfaces.Transforms. Graphs are made from the weights when they are first needed.
+    """Implements Transforms. Graphs are made from the weights when they are first needed.
 
     Raises ModelError.
     """

@@ -40,7 +40,7 @@ def thread_count() -> int:
 
 
 class TorchTransforms:
-    """Implements interfaces.Transforms. Computes in float32; TF32 is switched off for its own work."""
+    """Implements Transforms. Computes in float32; TF32 is switched off for its own work."""
 
     backend = "torch"
 
@@ -52,8 +52,7 @@ class TorchTransforms:
             state = {
                 name: torch.from_numpy(array) for name, array in weights.float_parameters().items()
             }
-            # The integer scale network runs on numpy (entropy/integer_scale_network); its float twin is for training
-            # only.
+            # The integer scale network runs on numpy; its float twin is for training only.
             del network.scale_network
             network.load_state_dict(state, assign=True)
         except (KeyError, TypeError, RuntimeError, ValueError) as error:
