@@ -26,13 +26,14 @@ from vaecodec.format.container import (
 )
 from vaecodec.picture.picture import Picture
 
-# A pixel that is new costs WebP more bits than this: 4.1 in a page of gradients, 8 and more in
-# others, 8 to 11 in photographs.
+# WebP pays more bits than this for a new pixel: 6.5 and more for text, drawings and photographs, 4
+# for gradients and gratings.
 MIN_BITS = 4
 QUICK_EXCESS = 1.4  # a quick search finds at most so many times what a thorough one does
 FLAT = 0.15  # pictures with fewer new pixels are searched thoroughly
 _PROBES = 1 << 15  # pixels that are looked at
 _PAIRS = 4096
+_PAIR = 1 << 25  # keeps a pixel and a step of 24 bits apart in one integer
 _SUPERFLUOUS = (ALPHA_TYPE, GAIN_MAP_TYPE, PREVIEW_TYPE)  # beside a lossless picture
 
 # Applies a function to items, several at a time, as Model.in_parallel does.
@@ -61,7 +62,7 @@ class LosslessForms:
         limit = superfluous + sum(chunk.size_bytes for chunk in slices)
         if (whole := self._picture_within(others, limit)) is not None:
             return whole
-        if self._picture.pixels.itemsize > 1 or (len(slices) == 1 and self._picture.alpha is None):
+        if not self._has_8_bits or (len(slices) == 1 and self._picture.alpha is None):
             return [*others, *slices]  # one slice would be the same stream again
 
         def smaller(number: int) -> Chunk:
@@ -72,7 +73,7 @@ class LosslessForms:
     def all_chunks(self, others: list[Chunk], in_parallel: Parallel) -> list[Chunk]:
         """All chunks of a lossless file: of one stream where that is of use, else of slices."""
         numbers = list(range(len(self._grid)))
-        is_flat = self._all_new_pixels < FLAT * self._height * self._width
+        is_flat = self._has_8_bits and self._all_new_pixels < FLAT * self._height * self._width
         settings = THOROUGH if self._effort > (0 if is_flat else 1) else QUICK
         if self._fits_one_stream and (is_flat or len(numbers) == 1):
             chunks = self._picture_chunks(others, settings)
@@ -90,7 +91,11 @@ class LosslessForms:
 
     @property
     def _fits_one_stream(self) -> bool:
-        return self._picture.pixels.itemsize == 1 and fits_one_stream(self._height, self._width)
+        return self._has_8_bits and fits_one_stream(self._height, self._width)
+
+    @property
+    def _has_8_bits(self) -> bool:
+        return self._picture.pixels.itemsize == 1
 
     def _picture_within(self, others: list[Chunk], limit: int) -> list[Chunk] | None:
         if not self._fits_one_stream or MIN_BITS * self._all_new_pixels > 8 * limit:
@@ -170,27 +175,31 @@ def _dtype(header: Header) -> type:
 
 
 def count_new_pixels(samples: np.ndarray) -> float:
-    """About how many pixels of `[H, W, ...]` are unlike their left neighbour in a way not seen
-    before.
+    """About how many pixels of `[H, W, ...]` are unlike their left neighbour, differ from it in
+    another way than those above do, and make a pair with it that was not seen before.
 
     They are what a lossless coder pays for. Some rows are looked at, spread by the golden ratio so
     that no regular pattern hides between them.
     """
     height, width = samples.shape[:2]
-    if width < 2:
+    if min(height, width) < 2:
         return 0.0
-    count = min(height, -(-_PROBES // width))
-    rows = np.unique((np.arange(count) * 0.6180339887498949 % 1 * height).astype(int))
-    planes = samples[rows].reshape(len(rows), width, -1).astype(np.uint64)
-    values = planes[:, :, 0]
-    for plane in range(1, planes.shape[2]):
-        values = values << np.uint64(8) | planes[:, :, plane]
-    changes = np.flatnonzero(values[:, 1:] != values[:, :-1])
+    count = min(height - 1, -(-_PROBES // width))
+    rows = 1 + np.unique((np.arange(count) * 0.6180339887498949 % 1 * (height - 1)).astype(int))
+    values, above = _packed(samples[rows]), _packed(samples[rows - 1])
+    steps = np.diff(values)
+    changes = np.flatnonzero((steps != 0) & (steps != np.diff(above)))
     if not changes.size:
         return 0.0
     places = changes[:: -(-changes.size // _PAIRS)]
-    before = places + places // (width - 1)  # of the left pixel, in rows of `width`
-    flat = values.reshape(-1)
-    pairs = np.unique(flat[before] << np.uint64(24) | flat[before + 1])
-    share = changes.size / (len(rows) * (width - 1)) * pairs.size / places.size
-    return share * height * width
+    pairs = np.unique(values[:, :-1].reshape(-1)[places] * _PAIR + steps.reshape(-1)[places])
+    return changes.size / steps.size * pairs.size / places.size * height * width
+
+
+def _packed(samples: np.ndarray) -> np.ndarray:
+    """Pixels `[h, w, ...]` of 8 bits as one integer each, int64 `[h, w]`."""
+    planes = samples.reshape(*samples.shape[:2], -1)
+    values = planes[:, :, 0].astype(np.int64)
+    for plane in range(1, planes.shape[2]):
+        values = 256 * values + planes[:, :, plane]
+    return values
