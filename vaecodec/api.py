@@ -67,6 +67,7 @@ class Codec:
         effort: int = DEFAULT_EFFORT,
         timeout: float = math.inf,
         roi: Image.Image | np.ndarray | None = None,
+        lossless: bool = False,
         passphrase: str | bytes | None = None,
     ) -> bytes:
         """The bytes of a .vae file.
@@ -76,7 +77,8 @@ class Codec:
         `[1, H, W]`, uint8 or float in 0..1, which stays on the device that the codec works on;
         `quality`: 0 to 100; `target_size` in bytes or `target_psnr` in dB in place of a quality;
         `effort`: 0 (fastest) to 9 (smallest), which takes at most about `timeout` seconds for
-        refinement; `roi`: a mask of the picture's size, white where its quality matters most.
+        refinement; `roi`: a mask of the picture's size, white where its quality matters most;
+        `lossless`: every sample as it is, which leaves no choice of quality, target or `roi`.
         Raises PictureError and UsageError.
         """
         if _is_tensor(image):
@@ -87,10 +89,14 @@ class Codec:
         alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)
         level, key = level_of_quality(quality, effort), _as_bytes(passphrase)
         mask = None if roi is None else _as_picture(roi).pixels
-        options = EncodeOptions(level, alpha_level, key, effort, timeout, roi=mask)
+        options = EncodeOptions(
+            level, alpha_level, key, effort, timeout, roi=mask, lossless=lossless
+        )
         targets = {k: v for k, v in (("size", target_size), ("psnr", target_psnr)) if v is not None}
         if len(targets) > 1:
             raise UsageError("give one target only")
+        if targets and lossless:
+            raise UsageError("lossless has one quality; leave out targets")
         for kind, value in targets.items():
             return encode_to_target(picture, self._encoding_model, options, kind, value)[0].data
         return encode_picture(picture, self._encoding_model, options)

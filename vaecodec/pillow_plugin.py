@@ -55,7 +55,7 @@ def _accept(prefix: bytes) -> bool:
 
 
 def _save(image: Image.Image, file: BinaryIO, filename: str | bytes) -> None:
-    names = ("quality", "alpha_quality", "target_size", "target_psnr", "passphrase")
+    names = ("quality", "alpha_quality", "lossless", "target_size", "target_psnr", "passphrase")
     options = {name: value for name, value in image.encoderinfo.items() if name in names}
     copy = image.copy()
     copy.info = {**image.info}

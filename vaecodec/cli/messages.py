@@ -66,7 +66,9 @@ class FileReport:
         """The same with the bytes of each part, of a whole .vae file."""
         self.describe_header(read_header(io.BytesIO(data)), model, bytes_in, bytes_out)
         described = describe(io.BytesIO(data))
-        self.facts |= {"bpp": described["bpp"], "parts": described["parts"]}
+        self.facts |= {
+            name: described[name] for name in ("bpp", "slices", "lossless_slices", "parts")
+        }
 
     def describe_model(self, model: "Model") -> None:
         transforms = model.transforms
@@ -155,6 +157,13 @@ def reporting(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(voice=Voice(quiet, verbose, as_json), **others)
 
     return QUIET(VERBOSE(JSON(with_voice)))
+
+
+def lossless_words(lossless: int, slices: int) -> str:
+    """How many of a file's slices are lossless, to be added to a line; nothing where none is."""
+    if lossless == slices:
+        return ", lossless"
+    return f", {lossless} of {slices} slices lossless" if lossless else ""
 
 
 def say_fault(message: str) -> None:

@@ -99,6 +99,10 @@ QUALITY = click.option(
     help="0 smallest to 100 best, continuous.",
 )
 
+LOSSLESS = click.option(
+    "--lossless", is_flag=True, help="Store every sample as it is, of 8 or 16 bits."
+)
+
 TARGET_SIZE = click.option(
     "--target-size",
     type=SizeType(),

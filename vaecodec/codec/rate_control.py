@@ -14,11 +14,13 @@ INTERPOLATIONS = 8  # then halves are tried, which end surely
 
 @dataclass(frozen=True)
 class Trial:
-    """An encoding at `level`: its file, and the value that is compared with the target."""
+    """An encoding at `level`: its file, the value that is compared with the target, and whether it
+    decodes to the picture itself."""
 
     level: int
     value: float
     data: bytes
+    lossless: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,10 @@ class Target:
         return trial.value <= self.target if self.is_size else trial.value >= self.target
 
     def is_near(self, trial: Trial) -> bool:
-        return self.met_by(trial) and abs(trial.value - self.target) <= self.near
+        """Whether nothing better is worth the time: for a size, no file is better than a lossless
+        one."""
+        near = abs(trial.value - self.target) <= self.near or (self.is_size and trial.lossless)
+        return self.met_by(trial) and near
 
 
 def search(

@@ -46,6 +46,11 @@ class Symbols:
         return checksum
 
 
+def analyse(model: Model, x: np.ndarray, level: int) -> np.ndarray:
+    """y `[h, w, m]` of pixels `[16h, 16w, 3 or 1]` in 0..1."""
+    return model.transforms.analyse(x if x.shape[2] == 3 else x[:, :, [0, 0, 0]], level)
+
+
 def quantise_slice(
     model: Model,
     y: np.ndarray,

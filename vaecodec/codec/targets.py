@@ -1,13 +1,14 @@
 """Encoding to a target: a size in bytes, or a quality of the decoded picture."""
 
+import io
+
 from vaecodec.codec.decoder import decode_picture
 from vaecodec.codec.encoder import EncodeOptions, PictureEncoder
 from vaecodec.codec.quality import quality_of_level
 from vaecodec.codec.rate_control import Target, Trial, require, search
-from vaecodec.format.container import LEVEL_MAX
+from vaecodec.format.container import LEVEL_MAX, describe
 from vaecodec.inference.model import Model
-from vaecodec.metrics.distortion import psnr_db
-from vaecodec.metrics.ms_ssim import ms_ssim
+from vaecodec.metrics.distortion import METRICS
 from vaecodec.picture.picture import Picture
 
 UNITS = {"size": "bytes", "psnr": "dB", "ms-ssim": "MS-SSIM"}
@@ -37,12 +38,10 @@ def encode_to_target(
     def attempt(level: int) -> Trial:
         data = encoder(level)
         if kind == "size":
-            return Trial(level, len(data), data)
+            facts = describe(io.BytesIO(data))
+            return Trial(level, len(data), data, facts["lossless_slices"] == facts["slices"])
         decoded = decode_picture(data, model).pixels
-        value = (
-            psnr_db(picture.pixels, decoded) if kind == "psnr" else ms_ssim(picture.pixels, decoded)
-        )
-        return Trial(level, value, data)
+        return Trial(level, METRICS[kind].measure(picture.pixels, decoded), data)
 
     trial, count = search(attempt, wanted, LEVEL_MAX, options.level)
     shares = (SHORT, 1.0, 1.0) if encoder.refines else ()

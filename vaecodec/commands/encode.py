@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from vaecodec.cli.batch import ManyFiles, many_files, run_many, single_target
-from vaecodec.cli.messages import FileReport, Voice, reporting
+from vaecodec.cli.messages import FileReport, Voice, lossless_words, reporting
 from vaecodec.cli.options import (
     BEST_EFFORT,
     EFFORT,
@@ -15,6 +16,7 @@ from vaecodec.cli.options import (
     FORCE,
     INPUTS,
     LIMIT,
+    LOSSLESS,
     OUTPUT,
     QUALITY,
     ROI,
@@ -45,6 +47,7 @@ METADATA_KINDS = tuple(METADATA_TYPES)
 @INPUTS
 @OUTPUT
 @QUALITY
+@LOSSLESS
 @TARGET_SIZE
 @TARGET_BPP
 @TARGET_PSNR
@@ -107,6 +110,8 @@ def encode(
     targets = {kind: value for kind, value in kinds.items() if value is not None}
     if len(targets) > 1:
         raise UsageError("give one target only")
+    if settings["lossless"] and (targets or _is_given("quality")):
+        raise UsageError("--lossless has one quality; leave out -q and targets")
     single = single_target(sources, output, ".vae")
     passphrase = read_passphrase(passphrase_file, ask=True, confirm=True) if encrypt else None
     if encrypt and passphrase is None:
@@ -125,6 +130,11 @@ def encode(
     run_many(many, work, loader, voice, jobs, on_error)
 
 
+def _is_given(option: str) -> bool:
+    """Whether the user gave an option that has a default."""
+    return click.get_current_context().get_parameter_source(option) != ParameterSource.DEFAULT
+
+
 @dataclass(frozen=True)
 class _Encoding:
     """What is done to each picture; fields as the options of `encode`.
@@ -137,6 +147,7 @@ class _Encoding:
     passphrase: bytes | None
     shown: bool
     quality: float
+    lossless: bool
     best_effort: bool
     effort: int
     timeout: float
@@ -160,7 +171,8 @@ class _Encoding:
         report.describe_file(data, model, bytes_in, len(data))
         height, width = picture.pixels.shape[:2]
         rate = f"{8 * len(data) / (height * width):.3f} bpp, {picture.size_bytes / len(data):.1f}:1"
-        report.text = f"{len(data)} bytes, {rate}{reached}"
+        kinds = lossless_words(report.facts["lossless_slices"], report.facts["slices"])
+        report.text = f"{len(data)} bytes, {rate}{reached}{kinds}"
         return report
 
     def _read(self, source: Path, report: FileReport) -> "tuple[Picture, int]":
@@ -189,7 +201,14 @@ class _Encoding:
                 progress.show(share, f"{100 * share:.0f} % refined, {progress.left(share)}")
 
             options = EncodeOptions(
-                level, alpha_level, self.passphrase, self.effort, self.timeout, refined, mask
+                level,
+                alpha_level,
+                self.passphrase,
+                self.effort,
+                self.timeout,
+                refined,
+                mask,
+                self.lossless,
             )
             if self.targets:
                 return encode_to_targets(picture, model, options, self.targets, self.best_effort)

@@ -21,7 +21,7 @@ import struct
 from collections.abc import Iterable
 
 from vaecodec.errors import FormatError, PassphraseError, UsageError
-from vaecodec.format.container import CRYPT_TYPE, SLICE_TYPE, Chunk
+from vaecodec.format.container import CRYPT_TYPE, PICTURE_TYPES, SLICE_TYPES, Chunk
 
 _SCRYPT = 1
 LOG2_N = 16  # 64 MiB and about 0.2 s for each guess
@@ -70,10 +70,10 @@ def seal_chunks(chunks: Iterable[Chunk], passphrase: bytes, header: bytes) -> li
     cipher = Cipher(passphrase, header, salt, LOG2_N)
     sealed, slices, kinds = [], 0, b""
     for chunk in chunks:
-        if slices == 0 and chunk.type != SLICE_TYPE:
+        if slices == 0 and chunk.type not in PICTURE_TYPES:
             kinds += chunk.type
         sealed.append(Chunk(chunk.type, cipher._seal(chunk.payload, chunk.type, slices)))
-        slices += chunk.type == SLICE_TYPE
+        slices += chunk.type in SLICE_TYPES
     description = _FIXED.pack(_SCRYPT, LOG2_N, salt) + cipher._seal(kinds, CRYPT_TYPE, 0)
     return [Chunk(CRYPT_TYPE, description), *sealed]
 
