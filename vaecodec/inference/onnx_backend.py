@@ -1,8 +1,13 @@
 """The float transforms of a model on ONNX Runtime: CPUs, without the start-up time of torch."""
 
+import os
 import threading
 
 import numpy as np
+
+# Read when ONNX Runtime is imported, which happens here alone: without it versions from 1.29 on
+# write a device id below the user's home and look up a collector's host.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
 from vaecodec.cores import CurrentThread
