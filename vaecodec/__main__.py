@@ -28,9 +28,9 @@ from vaecodec.commands.view import view
 from vaecodec.errors import VaecodecError
 from vaecodec.version import __version__
 
-# Read when numpy is imported, which is later. The products in numpy are small and stand between
-# those of ONNX Runtime; OpenBLAS's threads wait busily for the next one, and cost more than they
-# bring: a decode takes 1.2 s of processor time with them and 0.8 s without.
+# Read when numpy is imported, which is later: OpenBLAS then starts no threads, which would wait
+# busily at first and take 0.05 s of processor time. `cores.single_blas_thread` keeps them from work
+# in programs that use the library and have started them.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Read when torch loads OpenMP. Its threads wait busily for each other as well, and where other
 # programs want the cores too, refinement takes four times as long as with threads that sleep.
