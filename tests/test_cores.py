@@ -1,9 +1,12 @@
-"""Threads: the library takes the cores that it needs, and leaves those of its host alone."""
+"""Threads and forks: the library leaves the cores and the processes of its host alone."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from vaecodec import cores
 
@@ -54,3 +57,28 @@ def test_the_scale_network_computes_so(tiny_model, monkeypatch):
     network.add_context(sums, np.zeros((8, 8, network.m // 4), np.int32), 0)
     network.indices(sums, 0, 0)
     assert len(asked) == 3
+
+
+FORKED = """
+import os, sys, numpy, vaecodec
+
+codec = vaecodec.Codec(sys.argv[1], "cpu", sys.argv[3])
+picture = numpy.zeros((40, 40, 3), numpy.uint8)
+data = codec.encode(picture)
+child = os.fork()
+if child == 0:
+    sys.exit(0 if sys.argv[2] == "rest" or codec.encode(picture) == data else 1)
+sys.exit(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+@pytest.mark.parametrize("what", ["rest", "encode"])
+def test_a_forked_child_may_end_and_may_encode(tiny_model_path: Path, what: str, backend: str):
+    environment = {name: v for name, v in os.environ.items() if name != "OMP_NUM_THREADS"}
+    words = [sys.executable, "-c", FORKED, str(tiny_model_path), what, backend]
+    done = subprocess.run(
+        words, check=False, capture_output=True, text=True, timeout=60, env=environment
+    )
+    assert (done.returncode, done.stderr) == (0, "")

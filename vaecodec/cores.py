@@ -6,6 +6,8 @@ from contextlib import ContextDecorator
 from functools import cache
 from typing import Any
 
+from vaecodec.forks import renew_after_fork
+
 
 def available_cores() -> int:
     """Cores that this process may use; taskset and containers allow fewer than there are."""
@@ -38,6 +40,14 @@ class _SingleBlasThread(ContextDecorator):
         self._lock = threading.Lock()
         self._inside = 0
         self._limit: Any = None
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """No thread is inside."""
+        self._lock = threading.Lock()
+        if self._inside:
+            self._limit.restore_original_limits()
+        self._inside = 0
 
     def __enter__(self) -> None:
         with self._lock:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vaecodec.cores import available_cores
 from vaecodec.errors import UsageError
+from vaecodec.forks import renew_after_fork
 from vaecodec.inference.model import Model
 from vaecodec.network.weights import default_weights_path, find_weights, load_weights
 
@@ -53,6 +54,11 @@ class ModelLoader:
         self._models: dict[bytes | None, Model] = {}
         self._lock = threading.Lock()
         self.is_shared = False
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """A lock that nobody holds."""
+        self._lock = threading.Lock()
 
     @property
     def workers(self) -> int:

@@ -1,5 +1,6 @@
 """The float transforms of a model on ONNX Runtime: CPUs, without the start-up time of torch."""
 
+import ctypes
 import os
 import threading
 
@@ -12,6 +13,7 @@ import onnxruntime
 
 from vaecodec.cores import CurrentThread
 from vaecodec.entropy.scales import LEVEL_UNIT
+from vaecodec.forks import renew_after_fork
 from vaecodec.inference.onnx_graphs import graph_bytes
 from vaecodec.network.weights import Weights, check_parameters
 
@@ -30,6 +32,15 @@ class OnnxTransforms:
         self._sessions: dict[tuple[str, bool], onnxruntime.InferenceSession] = {}
         self._lock = threading.Lock()
         self._thread = CurrentThread()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Sessions are made anew. The old ones, whose threads are not here, would wait for these
+        when they are destroyed, and so never are."""
+        for session in self._sessions.values():
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+        self._sessions = {}
+        self._lock = threading.Lock()
 
     @property
     def workers(self) -> int:
