@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from vaecodec.cli.messages import say_fault
+from vaecodec.cli.messages import fault_text, say_fault
 from vaecodec.cli.options import EPILOG
 from vaecodec.commands.compare import compare
 from vaecodec.commands.decode import decode
@@ -47,7 +47,7 @@ class _Group(click.Group):
         try:
             return super().invoke(context)
         except VaecodecError as error:
-            _fail(str(error), error.exit_code)
+            _fail(fault_text(error), error.exit_code)
         except MemoryError:
             _fail("not enough memory for a picture of this size", 1)
         except BrokenPipeError:

@@ -7,14 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from vaecodec.errors import UsageError, VaecodecError
+from vaecodec.errors import (
+    FileAccessError,
+    MissingFileError,
+    OutputExistsError,
+    UsageError,
+    VaecodecError,
+)
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object], overwrite: bool) -> int:
     """Write a file through a temporary one in the same folder; returns its size in bytes.
 
     Raises UsageError where `path` exists and `overwrite` is not set, also if it appeared meanwhile,
-    and VaecodecError where it cannot be written; then nothing is left behind.
+    and FileAccessError where it cannot be written; then nothing is left behind.
     """
     check_writable(path, overwrite)
     temporary: Path | None = None
@@ -35,8 +41,10 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], overwrite: bool
             _rename_unless_exists(temporary, path)
         temporary = None
         return size_bytes
+    except VaecodecError:
+        raise
     except OSError as error:
-        raise VaecodecError(f"{path}: cannot write: {error.strerror or error}") from None
+        raise FileAccessError(f"{path}: cannot write: {error.strerror or error}") from None
     finally:
         if temporary is not None:
             temporary.unlink()
@@ -57,16 +65,16 @@ def check_writable(path: Path, overwrite: bool) -> None:
     if path.is_dir():
         raise UsageError(f"{path}: is a directory; name a file")
     if not overwrite and path.exists():
-        raise UsageError(f"{path}: exists; use -f to overwrite it")
+        raise OutputExistsError(f"{path}: exists", "overwrite")
     if not path.parent.is_dir():
-        raise UsageError(f"{path.parent}: no such directory; create it first")
+        raise MissingFileError(f"{path.parent}: no such directory; create it first")
 
 
 def _rename_unless_exists(temporary: Path, path: Path) -> None:
     try:
         os.link(temporary, path)
     except FileExistsError:
-        raise UsageError(f"{path}: exists; use -f to overwrite it") from None
+        raise OutputExistsError(f"{path}: exists", "overwrite") from None
     except OSError:  # a file system without hard links
         check_writable(path, overwrite=False)
         temporary.replace(path)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vaecodec.cli.messages import fault_text
 from vaecodec.errors import UsageError, VaecodecError
 
 
@@ -122,7 +123,7 @@ def run(
             job.target.parent.mkdir(parents=True, exist_ok=True)
             return FileOutcome(job, work(job))
         except VaecodecError as error:
-            return FileOutcome(job, fault=str(error))
+            return FileOutcome(job, fault=fault_text(error))
         except OSError as error:
             return FileOutcome(job, fault=f"{job.target}: {error.strerror or error}")
         except MemoryError:

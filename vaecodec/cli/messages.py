@@ -142,7 +142,7 @@ class Voice:
         except VaecodecError as error:
             if not self.as_json:
                 raise
-            self.say_fault(source, target, str(error))
+            self.say_fault(source, target, fault_text(error))
             sys.exit(error.exit_code)
         self.say(report)
 
@@ -155,6 +155,22 @@ def reporting(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(voice=Voice(quiet, verbose, as_json), **others)
 
     return QUIET(VERBOSE(JSON(with_voice)))
+
+
+# What the command says where another value of a parameter would help.
+HINTS = {
+    "max_pixels": "raise it with --max-pixels",
+    "model": "name that model's file with --model",
+    "overwrite": "use -f to overwrite it",
+    "passphrase": "give --passphrase-file FILE or set VAECODEC_PASSPHRASE",
+    "best_effort": "--best-effort takes it",
+}
+
+
+def fault_text(error: VaecodecError) -> str:
+    """What the command says of a fault: its message, and the option that would help."""
+    hint = HINTS.get(error.parameter or "")
+    return f"{error}; {hint}" if hint else str(error)
 
 
 def say_fault(message: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vaecodec.atomic_files import check_writable, write_whole
-from vaecodec.errors import UsageError, VaecodecError
+from vaecodec.errors import FileAccessError, MissingFileError, UsageError, VaecodecError
 
 
 def write_output(target: Path, write: Callable[[BinaryIO], object], force: bool) -> int:
@@ -28,9 +28,7 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except VaecodecError as error:
-        if str(error).startswith(f"{path}: "):
-            raise
-        raise type(error)(f"{path}: {error}") from None
+        raise error.of(path) from None
 
 
 def is_pipe(path: Path) -> bool:
@@ -45,11 +43,11 @@ def open_input(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
+        raise MissingFileError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise UsageError(f"{path}: is a directory; name a .vae file") from None
     except OSError as error:
-        raise VaecodecError(f"{path}: cannot read: {error.strerror}") from None
+        raise FileAccessError(f"{path}: cannot read: {error.strerror}") from None
 
 
 def check_output(source: Path, target: Path, force: bool) -> None:

@@ -45,6 +45,8 @@ def unpack_lossless(payload: bytes, height: int, width: int) -> np.ndarray | Non
             if image.size != (width, height):
                 raise FormatError("its transparency has another size than the picture")
             return np.asarray(image.convert("L"))
+    except FormatError:
+        raise
     except (OSError, SyntaxError, ValueError) as error:
         raise FormatError(f"its transparency is damaged ({error})") from None
 

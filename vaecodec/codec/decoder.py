@@ -138,8 +138,8 @@ def check_model(header: Header, model: Model) -> None:
     """Raise ModelError unless `model` is the one that the file names."""
     if header.model_id != model.model_id:
         raise ModelError(
-            f"was made with model {header.model_id.hex()}, not {model.model_id.hex()};"
-            " name that model's file with --model"
+            f"was made with model {header.model_id.hex()}, not {model.model_id.hex()}",
+            "model",
         )
 
 

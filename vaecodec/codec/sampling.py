@@ -40,9 +40,7 @@ def draw_file(
     """
     width, height = size
     if width * height > max_pixels:
-        raise UsageError(
-            f"{width}x{height} is over the limit of {max_pixels} pixels; raise it with --max-pixels"
-        )
+        raise UsageError(f"{width}x{height} is over the limit of {max_pixels} pixels", "max_pixels")
     header = Header(width, height, "RGB", level, model.model_id)
     return _draw(model, header, seed, [None] * header.slice_count)
 

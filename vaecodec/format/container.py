@@ -166,7 +166,7 @@ def unpack_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
         raise FormatError("header holds values that no encoder writes")
     if width * height > max_pixels:
         raise FormatError(
-            f"{width}x{height} is over the limit of {max_pixels} pixels; raise it with --max-pixels"
+            f"{width}x{height} is over the limit of {max_pixels} pixels", "max_pixels"
         )
     return Header(width, height, MODES[mode], level, model_id)
 

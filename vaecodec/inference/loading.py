@@ -89,10 +89,10 @@ def choose_backend(backend: str, device: str) -> str:
     installed = find_spec("onnxruntime") is not None
     if backend == "onnx":
         if on_gpu:
-            raise UsageError(f"backend onnx runs on the CPU; use --backend torch for {device}")
+            raise UsageError(f"backend onnx runs on the CPU; use backend torch for {device}")
         if not installed:
             raise UsageError(
-                "backend onnx needs the package onnxruntime; install it, or use --backend torch"
+                "backend onnx needs the package onnxruntime; install it, or use backend torch"
             )
         return "onnx"
     if backend == "torch" or on_gpu or not installed or (device == "auto" and _gpu_is_there()):

@@ -25,7 +25,7 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device(next(kind for kind, there in available.items() if there))
     if not available.get(name, False):
-        raise UsageError(f"device {name!r} is not available here; use --device auto")
+        raise UsageError(f"device {name!r} is not available here; use device auto")
     return torch.device(name)
 
 
