@@ -103,6 +103,10 @@ class Voice:
     verbose: bool = False
     as_json: bool = False
 
+    @property
+    def shows_progress(self) -> bool:
+        return not (self.quiet or self.as_json)
+
     def say(self, report: FileReport) -> None:
         """Say that all went well."""
         if self.as_json:

@@ -30,11 +30,14 @@ from vaecodec.inference.model import Model
 from vaecodec.network.config import STRIDE_Y
 from vaecodec.picture.picture import Picture
 
+SCALES = (1, 2, 4, 8)
+
 
 @dataclass(frozen=True)
 class DecodeOptions:
     """`region`: part of the picture to decode; `scale`: 1, 2, 4 or 8, the divisor of both sides;
-    `salvage`: decode what is sound of a damaged file, grey elsewhere, and say so in the notes.
+    `salvage`: decode what is sound of a damaged file, grey elsewhere, and say so in the notes;
+    `progress`: called in the calling thread with the share of the slices that are done, 0..1.
     """
 
     max_pixels: int = MAX_PIXELS
@@ -42,6 +45,7 @@ class DecodeOptions:
     scale: int = 1
     salvage: bool = False
     passphrase: bytes | None = field(default=None, repr=False)
+    progress: Callable[[float], object] = lambda share: None
 
 
 def decode_picture(
@@ -63,6 +67,8 @@ def decode_picture(
     check_model(header, model)
     grid = SliceGrid(header.height, header.width, model.halo)
     region = options.region or Region(0, 0, header.width, header.height)
+    if options.scale not in SCALES:
+        raise UsageError(f"scale 1/{options.scale} is not one of 1, 1/2, 1/4 and 1/8")
     if not region.fits(header.width, header.height):
         raise UsageError(f"region {region} is not inside {header.width}x{header.height}")
     if region.left % options.scale or region.top % options.scale:
@@ -77,6 +83,7 @@ def decode_picture(
     source = (SalvagedSliceSource if options.salvage else SliceSource)(
         file, header, needed, options.passphrase
     )
+    done = 0
     for store, numbers in _decode_bands(source, header, model, grid, shown, needed):
 
         def synthesise_one(number: int, store: dict[int, np.ndarray] = store) -> None:
@@ -87,7 +94,9 @@ def decode_picture(
                 y_hat = grid.assemble(store, rows.outer, columns.outer)
                 target.put(model.transforms, y_hat, header.level, rows, columns)
 
-        list(model.in_parallel(synthesise_one, numbers, grid.columns))
+        for _ in model.in_parallel(synthesise_one, numbers, grid.columns):
+            done += 1
+            options.progress(done / len(shown))
     alpha, notes = _read_alpha(source, header, model)
     if source.lost:
         notes.append(f"{len(source.lost)} of {len(needed)} slices are lost and grey")

@@ -12,6 +12,7 @@ from vaecodec.cli.messages import FileReport, Voice, reporting
 from vaecodec.cli.options import EPILOG, FORCE, INPUTS, LIMIT, OUTPUT, ModelChoice, choosing_model
 from vaecodec.cli.param_types import RegionType
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
+from vaecodec.cli.progress import Progress
 from vaecodec.cli.streams import check_output, is_pipe, naming, open_input, write_output
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def decode(
     single = single_target(sources, output, suffix)
     loader = choice.loader()
     options = DecodeOptions(max_pixels, region, int(scale.removeprefix("1/")), salvage)
-    work = _Decoding(loader, options, suffix, passphrase_file, force)
+    shown = single is not None and voice.shows_progress
+    work = _Decoding(loader, options, suffix, passphrase_file, force, shown)
     if single is not None:
         voice.work_on_one(work, sources[0], single)
     else:
@@ -92,7 +94,8 @@ def decode(
 class _Decoding:
     """What is done to each file; fields as the options of `decode`.
 
-    `suffix`: of the format where no output names one; `losses`: files that were not whole.
+    `suffix`: of the format where no output names one; `shown`: whether progress is; `losses`: files
+    that were not whole.
     """
 
     loader: "ModelLoader"
@@ -100,6 +103,7 @@ class _Decoding:
     suffix: str
     passphrase_file: Path | None
     force: bool
+    shown: bool
     losses: list[Path] = field(default_factory=list)
 
     def __call__(self, source: Path, target: Path) -> FileReport:
@@ -114,10 +118,11 @@ class _Decoding:
             check_suffix(suffix)
             header = read_header(file, self.options.max_pixels)  # before the model is loaded
             file.seek(0)
-            options = replace(self.options, passphrase=passphrase_for(file, self.passphrase_file))
+            passphrase = passphrase_for(file, self.passphrase_file)
             with report.timing("load"):
                 model = self.loader.load(header.model_id)
-            with report.timing("decode"):
+            with Progress(self.shown) as progress, report.timing("decode"):
+                options = replace(self.options, passphrase=passphrase, progress=progress.show_share)
                 picture = decode_picture(file, model, options)
             bytes_in = file.tell()
         notes: list[str] = []

@@ -14,6 +14,9 @@ from vaecodec.forks import renew_after_fork
 from vaecodec.inference.model import Model
 from vaecodec.network.weights import default_weights_path, find_weights, load_weights
 
+DEVICES = ("auto", "cpu", "cuda", "mps")
+BACKENDS = ("auto", "onnx", "torch")
+
 
 def load_model(
     path: Path | str | None = None,
@@ -83,8 +86,12 @@ def choose_backend(backend: str, device: str) -> str:
     """`auto`: torch for a GPU, named or there, and where ONNX Runtime is not installed; else
     onnx.
 
-    Raises UsageError for onnx where it cannot be used.
+    Raises UsageError for a name that is none of BACKENDS or DEVICES, and for onnx where it cannot
+    be used.
     """
+    for name, value, known in (("device", device, DEVICES), ("backend", backend, BACKENDS)):
+        if value not in known:
+            raise UsageError(f"{name} {value!r} is unknown; there are {', '.join(known)}")
     on_gpu = device in ("cuda", "mps")
     installed = find_spec("onnxruntime") is not None
     if backend == "onnx":
