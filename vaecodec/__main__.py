@@ -8,12 +8,13 @@ import atexit
 import gc
 import os
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from vaecodec.cli.messages import fault_text, say_fault
 from vaecodec.cli.options import EPILOG
+from vaecodec.cli.streams import drop_standard_output, open_closed_streams
 from vaecodec.commands.compare import compare
 from vaecodec.commands.decode import decode
 from vaecodec.commands.encode import encode
@@ -43,6 +44,20 @@ atexit.register(gc.freeze)
 class _Group(click.Group):
     """Turns faults into one line on standard error and an exit code."""
 
+    def main(self, *arguments: Any, **settings: Any) -> Any:
+        open_closed_streams()
+        try:
+            try:
+                return super().main(*arguments, **settings)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            drop_standard_output()
+            sys.exit(1)
+        except OSError as error:  # of files they are VaecodecErrors
+            drop_standard_output()
+            _fail(f"standard output: cannot write: {error.strerror or 'closed'}", 1)
+
     def invoke(self, context: click.Context) -> object:
         try:
             return super().invoke(context)
@@ -50,8 +65,6 @@ class _Group(click.Group):
             _fail(fault_text(error), error.exit_code)
         except MemoryError:
             _fail("not enough memory for a picture of this size", 1)
-        except BrokenPipeError:
-            sys.exit(1)
 
 
 def _fail(message: str, exit_code: int) -> NoReturn:

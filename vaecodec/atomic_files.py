@@ -1,5 +1,6 @@
 """Outputs that appear whole or not at all."""
 
+import io
 import json
 import os
 import tempfile
@@ -19,14 +20,18 @@ from vaecodec.errors import (
 def write_whole(path: Path, write: Callable[[BinaryIO], object], overwrite: bool) -> int:
     """Write a file through a temporary one in the same folder; returns its size in bytes.
 
+    What is there and no regular file (a device, a pipe) is written into, and a link stays a link.
     Raises UsageError where `path` exists and `overwrite` is not set, also if it appeared meanwhile,
     and FileAccessError where it cannot be written; then nothing is left behind.
     """
     check_writable(path, overwrite)
+    if _is_special(path):
+        return _write_into(path, write)
+    target = path.resolve()
     temporary: Path | None = None
     try:
         handle, name = tempfile.mkstemp(
-            prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent
+            prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent
         )
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
@@ -36,9 +41,9 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], overwrite: bool
             size_bytes = file.tell()
         temporary.chmod(0o666 & ~_umask())
         if overwrite:
-            temporary.replace(path)
+            temporary.replace(target)
         else:
-            _rename_unless_exists(temporary, path)
+            _rename_unless_exists(temporary, target)
         temporary = None
         return size_bytes
     except VaecodecError:
@@ -64,10 +69,24 @@ def check_writable(path: Path, overwrite: bool) -> None:
     """Raise UsageError, before any work is done, where `write_whole` would refuse."""
     if path.is_dir():
         raise UsageError(f"{path}: is a directory; name a file")
-    if not overwrite and path.exists():
+    if not overwrite and path.exists() and not _is_special(path):
         raise OutputExistsError(f"{path}: exists", "overwrite")
     if not path.parent.is_dir():
         raise MissingFileError(f"{path.parent}: no such directory; create it first")
+
+
+def _is_special(path: Path) -> bool:
+    return path.exists() and not path.is_file()
+
+
+def _write_into(path: Path, write: Callable[[BinaryIO], object]) -> int:
+    buffer = io.BytesIO()  # writers of pictures go back and forth
+    write(buffer)
+    try:
+        with path.open("wb") as file:
+            return file.write(buffer.getbuffer())
+    except OSError as error:
+        raise FileAccessError(f"{path}: cannot write: {error.strerror or error}") from None
 
 
 def _rename_unless_exists(temporary: Path, path: Path) -> None:
