@@ -427,3 +427,21 @@ def test_what_is_no_regular_file_is_written_into(run, photo_path: Path, tmp_path
     assert run("encode", photo_path, "-o", link).exit_code == 0
     assert link.is_symlink() and link.read_bytes() == data
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["real.vae"]
+
+
+@pytest.mark.parametrize(
+    "words", ["encode", "encode x -q 101", "nonsense", "encode x --frob", "encode none.png"]
+)
+def test_usage_faults_are_one_line_or_one_object(run, words: str):
+    plain = run(*words.split())
+    assert_fails(plain, 2, "")
+    if words != "nonsense":
+        machine = run(*words.split(), "--json")
+        assert machine.exit_code == 2 and machine.stderr == ""
+        said = json.loads(machine.stdout)
+        assert said["ok"] is False
+        assert said["fault"].split(";")[0] in plain.stderr
+
+
+def test_without_a_command_there_is_help():
+    assert "Usage:" in CliRunner().invoke(main, []).output

@@ -6,8 +6,10 @@ mistakes in the command line answer at once.
 
 import atexit
 import gc
+import json
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import click
@@ -44,32 +46,49 @@ atexit.register(gc.freeze)
 class _Group(click.Group):
     """Turns faults into one line on standard error and an exit code."""
 
-    def main(self, *arguments: Any, **settings: Any) -> Any:
+    def main(self, args: Sequence[str] | None = None, *others: Any, **settings: Any) -> NoReturn:
         open_closed_streams()
+        words = sys.argv[1:] if args is None else args
+        self._as_json = "--json" in words
+        settings["standalone_mode"] = False
         try:
             try:
-                return super().main(*arguments, **settings)
+                code = super().main(args, *others, **settings)
             finally:
                 sys.stdout.flush()
+            sys.exit(code if isinstance(code, int) else 0)
+        except click.ClickException as error:
+            if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+                error.show()
+                sys.exit(error.exit_code)
+            context = error.ctx if isinstance(error, click.UsageError) else None
+            command = context.command_path if context else "vaecodec"
+            message = error.format_message().rstrip(".")
+            self._fail(f"{message}; see {command} --help", error.exit_code)
+        except click.Abort:
+            self._fail("stopped", 1)
         except BrokenPipeError:
             drop_standard_output()
             sys.exit(1)
         except OSError as error:  # of files they are VaecodecErrors
             drop_standard_output()
-            _fail(f"standard output: cannot write: {error.strerror or 'closed'}", 1)
+            self._as_json = False
+            self._fail(f"standard output: cannot write: {error.strerror or 'closed'}", 1)
 
     def invoke(self, context: click.Context) -> object:
         try:
             return super().invoke(context)
         except VaecodecError as error:
-            _fail(fault_text(error), error.exit_code)
+            self._fail(fault_text(error), error.exit_code)
         except MemoryError:
-            _fail("not enough memory for a picture of this size", 1)
+            self._fail("not enough memory for a picture of this size", 1)
 
-
-def _fail(message: str, exit_code: int) -> NoReturn:
-    say_fault(message)
-    sys.exit(exit_code)
+    def _fail(self, message: str, exit_code: int) -> NoReturn:
+        if self._as_json:
+            click.echo(json.dumps({"ok": False, "fault": message}))
+        else:
+            say_fault(message)
+        sys.exit(exit_code)
 
 
 @click.group(cls=_Group, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

@@ -57,16 +57,20 @@ def is_pipe(path: Path) -> bool:
     return str(path) == "-"
 
 
+def refuse_address(path: Path) -> None:
+    """Raise UsageError for what is an address in the web."""
+    if re.match("(https?|ftp):/", str(path)):
+        raise UsageError(
+            f"{path}: is an address; download it first, or let curl write to a pipe, read as -"
+        )
+
+
 def open_input(path: Path) -> BinaryIO:
     """A file opened for reading; all of standard input for `-`. Raises UsageError."""
+    refuse_address(path)
     try:
         return io.BytesIO(sys.stdin.buffer.read()) if is_pipe(path) else path.open("rb")
     except FileNotFoundError:
-        if re.match("(https?|ftp):/", str(path)):
-            raise UsageError(
-                f"{path}: is an address; download it first, or let curl write to a pipe, which is"
-                " read as -"
-            ) from None
         raise MissingFileError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise UsageError(f"{path}: is a directory; name a .vae file") from None

@@ -14,6 +14,7 @@ from vaecodec.cli.param_types import RegionType
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
 from vaecodec.cli.progress import Progress
 from vaecodec.cli.streams import check_output, is_pipe, naming, open_input, write_output
+from vaecodec.errors import UsageError
 
 if TYPE_CHECKING:
     from vaecodec.codec.decoder import DecodeOptions
@@ -76,7 +77,7 @@ def decode(
 
     suffix = f".{to.removeprefix('.')}"
     check_suffix(suffix)
-    single = single_target(sources, output, suffix)
+    single = single_target(sources, output, suffix, is_vae_name)
     loader = choice.loader()
     options = DecodeOptions(max_pixels, region, int(scale.removeprefix("1/")), salvage)
     shown = single is not None and voice.shows_progress
@@ -108,7 +109,8 @@ class _Decoding:
 
     def __call__(self, source: Path, target: Path) -> FileReport:
         from vaecodec.codec.decoder import decode_picture
-        from vaecodec.format.container import read_header
+        from vaecodec.format.container import MAGIC, read_header
+        from vaecodec.picture.reader import is_picture_name
         from vaecodec.picture.writer import check_suffix, write_picture
 
         suffix = self.suffix if is_pipe(target) else target.suffix
@@ -116,6 +118,9 @@ class _Decoding:
         report = FileReport(source, target)
         with open_input(source) as file, naming(source):
             check_suffix(suffix)
+            if is_picture_name(source) and file.read(len(MAGIC)) != MAGIC:
+                raise UsageError("is no .vae file; vaecodec encode makes one of a picture")
+            file.seek(0)
             header = read_header(file, self.options.max_pixels)  # before the model is loaded
             file.seek(0)
             passphrase = passphrase_for(file, self.passphrase_file)

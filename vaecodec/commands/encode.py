@@ -31,7 +31,7 @@ from vaecodec.cli.progress import Progress
 from vaecodec.cli.streams import check_output, is_pipe, naming, open_input, write_output
 from vaecodec.codec.quality import DEFAULT_QUALITY, level_of_quality
 from vaecodec.errors import UsageError
-from vaecodec.format.container import METADATA_TYPES
+from vaecodec.format.container import MAGIC, METADATA_TYPES
 
 if TYPE_CHECKING:
     from vaecodec.inference.loading import ModelLoader
@@ -106,11 +106,12 @@ def encode(
     `-` is standard input or output.
     """
     from vaecodec.codec.targets import one_target
+    from vaecodec.picture.reader import is_picture_name
 
     target = one_target(target_size, target_bpp, target_psnr, target_ms_ssim)
     if target is not None and quality is not None:
         raise UsageError("give -q or a target, not both")
-    single = single_target(sources, output, ".vae")
+    single = single_target(sources, output, ".vae", is_picture_name)
     encrypt = encrypt or passphrase_file is not None  # who names a passphrase wants it used
     passphrase = read_passphrase(passphrase_file, ask=True, confirm=True) if encrypt else None
     if encrypt and passphrase is None:
@@ -123,9 +124,6 @@ def encode(
     if single is not None:
         voice.work_on_one(work, sources[0], single)
         return
-
-    from vaecodec.picture.reader import is_picture_name
-
     many = ManyFiles(sources, output, ".vae", is_picture_name, recursive, skip_existing)
     run_many(many, work, loader, voice, jobs, on_error)
 
@@ -173,6 +171,9 @@ class _Encoding:
         from vaecodec.picture.reader import picture_from_file
 
         with open_input(source) as file, naming(source), report.timing("read"):
+            if file.read(len(MAGIC)) == MAGIC:
+                raise UsageError("is a .vae file already; vaecodec decode makes a picture of it")
+            file.seek(0)
             picture = picture_from_file(file, self.max_pixels, self.page)
             bytes_in = file.tell() if is_pipe(source) else source.stat().st_size
         report.note(source, picture.notes)

@@ -37,8 +37,13 @@ def read_picture(path: Path, max_pixels: int, page: int | None = None) -> Pictur
 
 def is_picture_name(path: Path) -> bool:
     """Whether a file's suffix is that of a picture."""
-    known = Image.registered_extensions()
-    return known.get(path.suffix.lower()) not in (None, "VAE", "PDF", *_REFUSED_FORMATS)
+    suffix = path.suffix.lower()
+    if not suffix:
+        return False
+    Image.preinit()  # as in _identify
+    if suffix not in Image.EXTENSION:
+        Image.init()
+    return Image.EXTENSION.get(suffix) not in (None, "VAE", "PDF", *_REFUSED_FORMATS)
 
 
 def picture_size(path: Path, max_pixels: int) -> tuple[int, int]:
