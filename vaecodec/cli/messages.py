@@ -105,6 +105,10 @@ class Voice:
     verbose: bool = False
     as_json: bool = False
 
+    @property
+    def shows_progress(self) -> bool:
+        return not (self.quiet or self.as_json)
+
     def say(self, report: FileReport) -> None:
         """Say that all went well."""
         if self.as_json:
@@ -144,7 +148,7 @@ class Voice:
         except VaecodecError as error:
             if not self.as_json:
                 raise
-            self.say_fault(source, target, str(error))
+            self.say_fault(source, target, fault_text(error))
             sys.exit(error.exit_code)
         self.say(report)
 
@@ -164,6 +168,22 @@ def lossless_words(lossless: int, slices: int) -> str:
     if lossless == slices:
         return ", lossless"
     return f", {lossless} of {slices} slices lossless" if lossless else ""
+
+
+# What the command says where another value of a parameter would help.
+HINTS = {
+    "max_pixels": "raise it with --max-pixels",
+    "model": "name that model's file with --model",
+    "overwrite": "use -f to overwrite it",
+    "passphrase": "give --passphrase-file FILE or set VAECODEC_PASSPHRASE",
+    "best_effort": "--best-effort takes it",
+}
+
+
+def fault_text(error: VaecodecError) -> str:
+    """What the command says of a fault: its message, and the option that would help."""
+    hint = HINTS.get(error.parameter or "")
+    return f"{error}; {hint}" if hint else str(error)
 
 
 def say_fault(message: str) -> None:

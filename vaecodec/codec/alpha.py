@@ -61,7 +61,7 @@ def unpack_lossless(payload: bytes, height: int, width: int) -> np.ndarray | Non
 
 
 def blacken_transparent(picture: Picture) -> Picture:
-    """The picture with what is fully transparent made black, which costs a lossless stream least."""
+    """The picture, black where it is fully transparent, which costs a lossless stream least."""
     if picture.alpha is None:
         return picture
     visible = picture.alpha > 0

@@ -32,11 +32,14 @@ from vaecodec.inference.model import Model
 from vaecodec.network.config import STRIDE_Y
 from vaecodec.picture.picture import Picture
 
+SCALES = (1, 2, 4, 8)
+
 
 @dataclass(frozen=True)
 class DecodeOptions:
     """`region`: part of the picture to decode; `scale`: 1, 2, 4 or 8, the divisor of both sides;
-    `salvage`: decode what is sound of a damaged file, grey elsewhere, and say so in the notes.
+    `salvage`: decode what is sound of a damaged file, grey elsewhere, and say so in the notes;
+    `progress`: called in the calling thread with the share of the slices that are done, 0..1.
     """
 
     max_pixels: int = MAX_PIXELS
@@ -44,6 +47,7 @@ class DecodeOptions:
     scale: int = 1
     salvage: bool = False
     passphrase: bytes | None = field(default=None, repr=False)
+    progress: Callable[[float], object] = lambda share: None
 
 
 def decode_picture(
@@ -65,6 +69,8 @@ def decode_picture(
     check_model(header, model)
     grid = SliceGrid(header.height, header.width, model.halo)
     region = options.region or Region(0, 0, header.width, header.height)
+    if options.scale not in SCALES:
+        raise UsageError(f"scale 1/{options.scale} is not one of 1, 1/2, 1/4 and 1/8")
     if not region.fits(header.width, header.height):
         raise UsageError(f"region {region} is not inside {header.width}x{header.height}")
     if region.left % options.scale or region.top % options.scale:
@@ -79,10 +85,11 @@ def decode_picture(
     source = (SalvagedSliceSource if options.salvage else SliceSource)(
         file, header, needed, options.passphrase
     )
-    alpha, notes = None, []
+    alpha: np.ndarray | None = None
+    notes: list[str] = []
     stream = source.take_picture()
     if stream is None:
-        _put_slices(target, source, header, model, grid, shown, needed)
+        _put_slices(target, source, header, model, grid, shown, needed, options.progress)
     else:
         alpha = _put_lossless_picture(target, stream, source, header, grid, shown, needed)
     if alpha is None:
@@ -141,8 +148,8 @@ def check_model(header: Header, model: Model) -> None:
     """Raise ModelError unless `model` is the one that the file names."""
     if header.model_id != model.model_id:
         raise ModelError(
-            f"was made with model {header.model_id.hex()}, not {model.model_id.hex()};"
-            " name that model's file with --model"
+            f"was made with model {header.model_id.hex()}, not {model.model_id.hex()}",
+            "model",
         )
 
 
@@ -178,10 +185,16 @@ def _put_slices(
     grid: SliceGrid,
     shown: list[int],
     needed: list[int],
+    progress: Callable[[float], object],
 ) -> None:
+    done = 0
     for store, exact, numbers in _decode_bands(source, header, model, grid, shown, needed):
 
-        def put_one(number: int) -> None:
+        def put_one(
+            number: int,
+            store: dict[int, np.ndarray] = store,
+            exact: dict[int, np.ndarray] = exact,
+        ) -> None:
             rows, columns = grid[number]
             if number in source.lost:
                 target.put_grey(rows, columns)
@@ -191,7 +204,9 @@ def _put_slices(
                 y_hat = grid.assemble(store, rows.outer, columns.outer)
                 target.put(model.transforms, y_hat, header.level, rows, columns)
 
-        list(model.in_parallel(put_one, numbers, grid.columns))
+        for _ in model.in_parallel(put_one, numbers, grid.columns):
+            done += 1
+            progress(done / len(shown))
 
 
 _ByNumber = dict[int, np.ndarray]

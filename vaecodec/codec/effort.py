@@ -14,5 +14,5 @@ LEVELS_BELOW = (60, 0, 37, 45, 45, 45, 45, 45, 45, 45)
 
 def check_effort(effort: int) -> None:
     """Raise UsageError outside 0..EFFORT_MAX."""
-    if not 0 <= effort <= EFFORT_MAX:
+    if effort not in range(EFFORT_MAX + 1):
         raise UsageError(f"effort {effort} is not in 0..{EFFORT_MAX}")

@@ -45,13 +45,17 @@ PREVIEW_MIN_PIXELS = 4 * 2**20  # larger pictures carry a preview; it is under 1
 PREVIEW_MAX_LEVEL = 512
 
 
+Progress = Callable[[float], object]
+REFINING = 0.95  # of the time of an encoding that refines, about
+
+
 @dataclass(frozen=True)
 class EncodeOptions:
     """`level`: 0..LEVEL_MAX; `alpha_level`: level of lossy transparency, None for lossless;
     `passphrase`: encrypt with it; `effort`: 0 (fastest) to 9 (smallest); `timeout`: seconds after
-    which refinement comes to its end; `progress`: called with how much of it is done, 0..1; `roi`:
-    mask of what matters, as for gain_map_of_mask; `lossless`: all of the picture, at no level.
-    Raises UsageError for what contradicts that.
+    which refinement comes to its end; `progress`: called in the calling thread with the share of
+    all that is to do, 0..1; `roi`: mask of what matters, as for gain_map_of_mask; `lossless`: all
+    of the picture, at no level. Raises UsageError for what contradicts that.
     """
 
     level: int
@@ -59,7 +63,7 @@ class EncodeOptions:
     passphrase: bytes | None = field(default=None, repr=False)
     effort: int = DEFAULT_EFFORT
     timeout: float = math.inf
-    progress: Callable[[float], object] = lambda part: None
+    progress: Progress = lambda share: None
     roi: np.ndarray | None = field(default=None, repr=False)
     lossless: bool = False
 
@@ -73,9 +77,16 @@ def encode_picture(picture: Picture, model: Model, options: EncodeOptions) -> by
     encoder = PictureEncoder(picture, model, options)
     if options.lossless:
         return encoder.encode_losslessly()
+    start = 0.0
     if encoder.refines:
-        encoder.refine(options.level)
-    return encoder(options.level)
+        start = REFINING
+        encoder.refine(options.level, report=stage(options.progress, 0, start))
+    return encoder(options.level, stage(options.progress, start, 1))
+
+
+def stage(progress: Progress, start: float, stop: float) -> Progress:
+    """What reports the shares of a part of the work as those `start`..`stop` of all of it."""
+    return lambda share: progress(start + (stop - start) * share)
 
 
 class PictureEncoder:
@@ -109,16 +120,16 @@ class PictureEncoder:
         """Whether the effort asks for `refine`."""
         return ITERATIONS[self._options.effort] > 0
 
-    def __call__(self, level: int) -> bytes:
+    def __call__(self, level: int, report: Progress = lambda share: None) -> bytes:
         """The file at `level` (0..LEVEL_MAX), of the refined latents once there are any."""
-        return self._file(level, self._smallest_chunks(level))
+        return self._file(level, self._smallest_chunks(level, report))
 
     def encode_losslessly(self) -> bytes:
         """The file that decodes to the picture bit for bit."""
         chunks = self._lossless.all_chunks(self._chunks, self._model.in_parallel)
         return self._file(LEVEL_MAX, chunks)
 
-    def _smallest_chunks(self, level: int) -> list[Chunk]:
+    def _smallest_chunks(self, level: int, report: Progress = lambda share: None) -> list[Chunk]:
         def encode_one(number: int) -> Chunk:
             rows, columns = self._grid[number]
             if number in self._refined:
@@ -135,7 +146,10 @@ class PictureEncoder:
             symbols = quantise_slice(self._model, y, level, offsets, z, with_rdoq)
             return encode_slice(self._model, symbols, level)
 
-        slices = list(self._model.in_parallel(encode_one, list(range(len(self._grid)))))
+        slices = []
+        for chunk in self._model.in_parallel(encode_one, list(range(len(self._grid)))):
+            slices.append(chunk)
+            report(len(slices) / len(self._grid))
         return self._lossless.replace_larger(self._chunks, slices, self._model.in_parallel)
 
     def _file(self, level: int, chunks: list[Chunk]) -> bytes:
@@ -145,7 +159,7 @@ class PictureEncoder:
             chunks = seal_chunks(chunks, self._options.passphrase, header)
         return header + pack_chunks(chunks)
 
-    def refine(self, level: int, share: float = 1.0) -> None:
+    def refine(self, level: int, share: float = 1.0, report: Progress = lambda share: None) -> None:
         """Refine the latents for `level`; files are then made of these, at levels near it.
 
         One slice at a time, which bounds the memory; none that is smaller losslessly. `share`: of
@@ -169,10 +183,10 @@ class PictureEncoder:
             given = SliceToRefine(x, y, rows.inside, columns.inside, z, level, offsets)
             seconds = max(self._deadline - time.monotonic(), 0) / (count - place)
 
-            def report(done: int, before: int = place) -> None:
-                self._options.progress((before + done / iterations) / count)
+            def step(done: int, before: int = place) -> None:
+                report((before + done / iterations) / count)
 
-            refined[number] = self._model.refiner(given, iterations, seconds, report, alone)
+            refined[number] = self._model.refiner(given, iterations, seconds, step, alone)
         self._refined = refined
 
     def _learned_slices(self, level: int) -> list[int]:

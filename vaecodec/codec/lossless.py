@@ -94,7 +94,7 @@ def check_webp_size(bitstream: bytes, height: int, width: int) -> None:
 
 def _checksum(samples: np.ndarray) -> int:
     little = samples.astype(samples.dtype.newbyteorder("<"), copy=False)
-    return zlib.crc32(np.ascontiguousarray(little))
+    return zlib.crc32(little.tobytes())
 
 
 def _webp(samples: np.ndarray, settings: tuple[int, int]) -> bytes:

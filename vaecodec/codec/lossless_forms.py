@@ -193,7 +193,8 @@ def count_new_pixels(samples: np.ndarray) -> float:
         return 0.0
     places = changes[:: -(-changes.size // _PAIRS)]
     pairs = np.unique(values[:, :-1].reshape(-1)[places] * _PAIR + steps.reshape(-1)[places])
-    return changes.size / steps.size * pairs.size / places.size * height * width
+    result: float = changes.size / steps.size * pairs.size / places.size * height * width
+    return result
 
 
 def _packed(samples: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vaecodec.errors import VaecodecError
+from vaecodec.errors import TargetError
 
 TOLERANCE = 0.01  # of a size: how far below the target is near enough
 SIZE_SLOPE, QUALITY_SLOPE = 2.2, 0.33  # of sizes and of PSNR on photographs
@@ -109,10 +109,11 @@ def _interpolate(trials: list[Trial], target: Target, level_max: int) -> int:
 
 
 def require(target: Target, trial: Trial, unit: str) -> None:
-    """Raise VaecodecError, with the nearest that can be had, where the target is not met."""
+    """Raise TargetError, with the nearest that can be had, where the target is not met."""
     if not target.met_by(trial):
         direction = "smallest" if target.is_size else "best"
-        raise VaecodecError(
+        raise TargetError(
             f"target of {target.target:g} {unit} cannot be met; the {direction} possible is"
-            f" {trial.value:g} {unit}; --best-effort takes it"
+            f" {trial.value:g} {unit}",
+            "best_effort",
         )

@@ -50,9 +50,7 @@ def draw_file(
     """
     width, height = size
     if width * height > max_pixels:
-        raise UsageError(
-            f"{width}x{height} is over the limit of {max_pixels} pixels; raise it with --max-pixels"
-        )
+        raise UsageError(f"{width}x{height} is over the limit of {max_pixels} pixels", "max_pixels")
     header = Header(width, height, "RGB", level, model.model_id)
     return _draw(model, header, seed, [None] * header.slice_count)
 
@@ -100,7 +98,8 @@ def _z_of_slice(
 
 
 def _z_of_samples(model: Model, x: np.ndarray, level: int) -> np.ndarray:
-    return np.rint(hyper_latents(model, analyse(model, x, level), level)).astype(np.int32)
+    z: np.ndarray = np.rint(hyper_latents(model, analyse(model, x, level), level))
+    return z.astype(np.int32)
 
 
 def _draw(

@@ -40,7 +40,7 @@ class TensorCanvas(Canvas):
 
     samples: Tensor  # type: ignore[assignment]
 
-    def __init__(self, header: Header, region: Region, scale: int, device: torch.device):
+    def __init__(self, header: Header, region: Region, scale: int, device: torch.device | str):
         self._device = device
         super().__init__(header, region, scale)
 

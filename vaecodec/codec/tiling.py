@@ -169,7 +169,8 @@ def window_samples(
     picture."""
     part = cut(samples, rows, columns) if pad else samples[rows, columns]
     white = np.float32((1 << 8 * part.dtype.itemsize) - 1)
-    return part.reshape(*part.shape[:2], -1) / white
+    result: np.ndarray = part.reshape(*part.shape[:2], -1) / white
+    return result
 
 
 def crop_to_picture(window: Window, start: int, size: int, scale: int) -> tuple[slice, slice]:

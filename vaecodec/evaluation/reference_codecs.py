@@ -221,7 +221,7 @@ REFERENCE_CODECS: dict[str, ReferenceCodec | ToolCodec] = {
             _jxl,
             "pillow-jxl-plugin",
             "pillow_jxl",
-            hint="pip install 'vaecodec[eval]'",
+            hint="pip install '.[eval]'",
         ),
         ReferenceCodec(
             "jpeg2000",

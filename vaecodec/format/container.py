@@ -46,8 +46,8 @@ type that it does not know when it is optional and refuses it when it is require
                   row, column, channel, then each step's residuals as coded (see codec/slice_coder)
          4   4*k  the entropy coder's words (see entropy/coder)
 
-Payloads of lossless slices and pictures are described in codec/lossless. Where a slice is synthesised,
-latents of a lossless one beside it are those that g_a gives, not rounded, of its samples, extended
+Payloads of lossless slices and pictures are described in codec/lossless. Where a slice is
+synthesised, latents of a lossless one beside it are those that g_a gives, not rounded, of its samples, extended
 to whole latent positions by repeating the edge.
 """
 
@@ -179,7 +179,7 @@ def unpack_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
         raise FormatError("header holds values that no encoder writes")
     if width * height > max_pixels:
         raise FormatError(
-            f"{width}x{height} is over the limit of {max_pixels} pixels; raise it with --max-pixels"
+            f"{width}x{height} is over the limit of {max_pixels} pixels", "max_pixels"
         )
     return Header(width, height, MODES[mode], level, model_id)
 
@@ -333,6 +333,12 @@ def unpack_metadata(chunk: Chunk) -> bytes:
     if not unpacker.eof:
         raise FormatError("its metadata do not end or are too large")
     return content
+
+
+def read_metadata(chunks: Iterable[Chunk]) -> dict[str, bytes]:
+    """The metadata in chunks by kind ("exif", "icc", "xmp"). Raises FormatError."""
+    kinds = {kind: name for name, kind in METADATA_TYPES.items()}
+    return {kinds[c.type]: unpack_metadata(c) for c in chunks if c.type in kinds}
 
 
 def pack_slice(symbol_checksum: int, words: bytes) -> Chunk:

@@ -40,7 +40,7 @@ class Cipher:
             from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
         except ImportError:
             raise UsageError(
-                "encryption needs the package cryptography: pip install 'vaecodec[crypto]'"
+                "encryption needs the package cryptography: pip install '.[crypto]'"
             ) from None
         key = Scrypt(salt=salt, length=32, n=1 << log2_n, r=8, p=1).derive(passphrase)
         self._aead = AESGCM(key)
@@ -91,8 +91,6 @@ def open_description(
     if derivation != _SCRYPT or log2_n not in _LOG2_N_ALLOWED:
         raise FormatError("is encrypted in a way unknown here; a newer vaecodec may read it")
     if passphrase is None:
-        raise PassphraseError(
-            "is encrypted; give --passphrase-file FILE or set VAECODEC_PASSPHRASE"
-        )
+        raise PassphraseError("is encrypted, and there is no passphrase", "passphrase")
     cipher = Cipher(passphrase, header, salt, log2_n)
     return cipher, cipher.open(payload[_FIXED.size :], CRYPT_TYPE, 0)
