@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vaecodec.evaluation.records import EvaluatedPicture, LadderJob, MeasuredCodec
     from vaecodec.evaluation.results import EvaluationReport
 
-DEFAULT_CODECS = "jpeg,webp,avif,avif-psnr,jxl,jpeg2000"
+DEFAULT_CODECS = "jpeg,jpegli,webp,avif,avif-420,avif-psnr,jxl"
 
 
 @click.command("eval", epilog=EPILOG)
@@ -30,9 +30,14 @@ DEFAULT_CODECS = "jpeg,webp,avif,avif-psnr,jxl,jpeg2000"
     "--codecs",
     default=DEFAULT_CODECS,
     show_default=True,
-    help="Codecs to compare with; also cjxl and avifenc, where installed.",
+    help="Codecs to compare with; also jpeg2000, and cjxl and avifenc, where installed.",
 )
-@click.option("--metrics", default="psnr,ms-ssim", show_default=True, help="Measures of quality.")
+@click.option(
+    "--metrics",
+    default="ssimulacra2,ms-ssim,psnr",
+    show_default=True,
+    help="Measures of quality, the first leads; also butteraugli and cvvdp, where installed.",
+)
 @click.option(
     "-o",
     "--output",
@@ -143,6 +148,8 @@ def _metrics(text: str) -> tuple[str, ...]:
     for name in names:
         if name not in METRICS:
             raise UsageError(f"--metrics {name}: unknown; there are {', '.join(METRICS)}")
+        if hint := METRICS[name].missing():
+            raise UsageError(f"--metrics {name}: not installed; {hint}")
     if not names:
         raise UsageError(f"--metrics: name at least one of {', '.join(METRICS)}")
     return names

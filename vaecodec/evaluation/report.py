@@ -92,6 +92,9 @@ def _codec_summary(m: Measured) -> dict[str, Any]:
         },
         "median_encode_seconds_per_megapixel": float(np.median(m.encode)),
         "median_decode_seconds_per_megapixel": float(np.median(m.decode)),
+        "median_metric_seconds_per_megapixel": {
+            name: float(np.median(seconds)) for name, seconds in m.measuring.items()
+        },
     }
 
 
@@ -112,5 +115,5 @@ def _csv(report: EvaluationReport) -> str:
 def _plot(report: EvaluationReport, metric: str, theme: str) -> bytes:
     others = {m.title: m.mean_curve(metric) for m in report.others}
     published = report.published.curves if report.published and metric == "psnr" else {}
-    label = f"{METRICS[metric].title} in dB"
+    label = METRICS[metric].axis
     return draw_rd_curves(report.own.mean_curve(metric), others, published, label, theme)

@@ -126,7 +126,7 @@ def _curves(report: EvaluationReport) -> str:
 
 
 def _format(metric: str) -> str:
-    return "{:.2f}" if metric == "psnr" else "{:.4f}"
+    return f"{{:.{METRICS[metric].digits}f}}"
 
 
 def _times(report: EvaluationReport) -> str:
