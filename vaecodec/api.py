@@ -64,6 +64,7 @@ class Codec:
         alpha_quality: float | None = None,
         target_size: float | None = None,
         target_psnr: float | None = None,
+        target_ssimulacra2: float | None = None,
         effort: int = DEFAULT_EFFORT,
         timeout: float = math.inf,
         roi: Image.Image | np.ndarray | None = None,
@@ -74,21 +75,22 @@ class Codec:
         `image`: a PIL image of any mode, or an array uint8 or uint16 of shape `[H, W]` (grey),
         `[H, W, 3]` (RGB) or `[H, W, 4]` (RGBA, uint8), or a torch tensor `[3, H, W]` or
         `[1, H, W]`, uint8 or float in 0..1, which stays on the device that the codec works on;
-        `quality`: 0 to 100; `target_size` in bytes or `target_psnr` in dB in place of a quality;
-        `effort`: 0 (fastest) to 9 (smallest), which takes at most about `timeout` seconds for
+        `quality`: 0 to 100; `target_size` in bytes, `target_psnr` in dB or `target_ssimulacra2` (70
+        is not annoying, 80 invisible side by side) in place of a quality; `effort`: 0 (fastest) to 9 (smallest), which takes at most about `timeout` seconds for
         refinement; `roi`: a mask of the picture's size, white where its quality matters most.
         Raises PictureError and UsageError.
         """
         if _is_tensor(image):
             # A quality is measured between arrays.
-            picture = self._picture_of_tensor(image, as_array=target_psnr is not None)
+            picture = self._picture_of_tensor(image, as_array=bool(target_psnr or target_ssimulacra2))
         else:
             picture = _as_picture(image)
         alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)
         level, key = level_of_quality(quality, effort), _as_bytes(passphrase)
         mask = None if roi is None else _as_picture(roi).pixels
         options = EncodeOptions(level, alpha_level, key, effort, timeout, roi=mask)
-        targets = {k: v for k, v in (("size", target_size), ("psnr", target_psnr)) if v is not None}
+        kinds = {"size": target_size, "psnr": target_psnr, "ssimulacra2": target_ssimulacra2}
+        targets = {kind: value for kind, value in kinds.items() if value is not None}
         if len(targets) > 1:
             raise UsageError("give one target only")
         for kind, value in targets.items():

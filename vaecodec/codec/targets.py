@@ -1,5 +1,7 @@
 """Encoding to a target: a size in bytes, or a quality of the decoded picture."""
 
+import math
+
 from vaecodec.codec.decoder import decode_picture
 from vaecodec.codec.encoder import EncodeOptions, PictureEncoder
 from vaecodec.codec.quality import quality_of_level
@@ -8,17 +10,22 @@ from vaecodec.format.container import LEVEL_MAX
 from vaecodec.inference.model import Model
 from vaecodec.metrics.distortion import psnr_db
 from vaecodec.metrics.ms_ssim import ms_ssim
+from vaecodec.metrics.ssimulacra2 import ssimulacra2
 from vaecodec.picture.picture import Picture
 
-UNITS = {"size": "bytes", "psnr": "dB", "ms-ssim": "MS-SSIM"}
+UNITS = {"size": "bytes", "psnr": "dB", "ms-ssim": "MS-SSIM", "ssimulacra2": "SSIMULACRA 2"}
 SHORT = 0.1  # of the iterations: enough to see what refinement does to size and quality
 NEAR_LEVELS = 40  # 8 % of a quantisation step: latents refined for one level suit the other
-_NEAR = {"psnr": 0.05, "ms-ssim": 0.0005}
+_MEASURES = {"psnr": psnr_db, "ms-ssim": ms_ssim, "ssimulacra2": ssimulacra2}
+_NEAR = {"psnr": 0.05, "ms-ssim": 0.0005, "ssimulacra2": 0.5}
+_BEST = {"ms-ssim": 1.0, "ssimulacra2": 100.0}  # of a picture without loss
 
 
 def target_of(kind: str, target: float) -> Target:
     """The target for a `kind` of UNITS."""
-    return Target.size(target) if kind == "size" else Target.quality(target, _NEAR[kind])
+    if kind == "size":
+        return Target.size(target)
+    return Target.quality(target, _NEAR[kind], _BEST.get(kind, math.inf))
 
 
 def encode_to_target(
@@ -26,7 +33,8 @@ def encode_to_target(
 ) -> tuple[Trial, int]:
     """The encoding nearest to a target, and how many times the picture was encoded for it.
 
-    `kind`: "size" (bytes of the whole file), "psnr" (dB) or "ms-ssim" of the decoded pixels.
+    `kind`: "size" (bytes of the whole file), "psnr" (dB), "ms-ssim" or "ssimulacra2" of the decoded
+    pixels.
     `options.level` is where the search starts. Where the effort asks for refinement, the level is
     found without, corrected after a short one and then after a whole one; latents stay refined
     while the level moves a little.
@@ -39,10 +47,7 @@ def encode_to_target(
         if kind == "size":
             return Trial(level, len(data), data)
         decoded = decode_picture(data, model).pixels
-        value = (
-            psnr_db(picture.pixels, decoded) if kind == "psnr" else ms_ssim(picture.pixels, decoded)
-        )
-        return Trial(level, value, data)
+        return Trial(level, _MEASURES[kind](picture.pixels, decoded), data)
 
     trial, count = search(attempt, wanted, LEVEL_MAX, options.level)
     shares = (SHORT, 1.0, 1.0) if encoder.refines else ()

@@ -22,6 +22,7 @@ from vaecodec.cli.options import (
     TARGET_MS_SSIM,
     TARGET_PSNR,
     TARGET_SIZE,
+    TARGET_SSIMULACRA2,
     TIMEOUT,
     ModelChoice,
     choosing_model,
@@ -49,6 +50,7 @@ METADATA_KINDS = tuple(METADATA_TYPES)
 @TARGET_BPP
 @TARGET_PSNR
 @TARGET_MS_SSIM
+@TARGET_SSIMULACRA2
 @BEST_EFFORT
 @EFFORT
 @TIMEOUT
@@ -97,6 +99,7 @@ def encode(
     target_bpp: float | None,
     target_psnr: float | None,
     target_ms_ssim: float | None,
+    target_ssimulacra2: float | None,
     **settings: Any,
 ) -> None:
     """Encode pictures: IN to OUT (IN's name with .vae by default), or many into the folder OUT.
@@ -104,6 +107,7 @@ def encode(
     `-` is standard input or output.
     """
     kinds = {"size": target_size, "bpp": target_bpp, "psnr": target_psnr, "ms-ssim": target_ms_ssim}
+    kinds["ssimulacra2"] = target_ssimulacra2
     targets = {kind: value for kind, value in kinds.items() if value is not None}
     if len(targets) > 1:
         raise UsageError("give one target only")
