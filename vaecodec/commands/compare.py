@@ -124,33 +124,19 @@ def _read_part(
     source: Path, crop: "Region | None", max_pixels: int, report: FileReport
 ) -> "Original":
     """The photo and the part of it to compare; notes what was left out."""
-    import numpy as np
-
-    from vaecodec.evaluation.comparison import MAX_SHOWN_PIXELS, central_region
     from vaecodec.evaluation.comparison_page import Original
     from vaecodec.picture.reader import picture_from_file
 
     with open_input(source) as file:
         picture = picture_from_file(file, max_pixels)
         file_bytes = file.tell() if is_pipe(source) else source.stat().st_size
+    name = "picture" if is_pipe(source) else source.name
+    original = Original.of(picture, name, file_bytes, crop)
     notes = list(picture.notes)
     if picture.alpha is not None:
         notes.append("transparency is left out")
-    pixels, icc = picture.in_8_bits().pixels, picture.metadata.get("icc")
-    if pixels.ndim == 2:
-        pixels, icc = np.repeat(pixels[:, :, None], 3, axis=2), None  # its profile is one of grey
-    height, width = pixels.shape[:2]
-    region = crop or central_region(width, height)
-    if not region.fits(width, height):
-        raise UsageError(f"--crop {region} is not inside {width}x{height}")
-    if region.width * region.height > MAX_SHOWN_PIXELS:
-        raise UsageError(f"--crop {region} is over the {MAX_SHOWN_PIXELS} pixels of a page")
-    part = ""
-    if (region.width, region.height) != (width, height):
-        part = f" ({region}) of {width} \u00d7 {height}"
-        if crop is None:
-            notes.append(f"compared in its middle, {region}; --crop chooses another part")
+    if original.part and crop is None:
+        middle = original.part[original.part.index("(") + 1 : original.part.index(")")]
+        notes.append(f"compared in its middle, {middle}; --crop chooses another part")
     report.note(source, notes)
-    name = "picture" if is_pipe(source) else source.name
-    shown = np.ascontiguousarray(pixels[region.rows, region.columns])
-    return Original(name, shown, part, icc, file_bytes, height * width)
+    return original

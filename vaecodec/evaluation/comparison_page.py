@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from vaecodec.evaluation.comparison import FIGURES, Shown
+from vaecodec.codec.tiling import Region
+from vaecodec.errors import UsageError
+from vaecodec.evaluation.comparison import FIGURES, MAX_SHOWN_PIXELS, Shown, central_region
 from vaecodec.evaluation.pages import data_uri, render_page
 from vaecodec.metrics.distortion import METRICS
 from vaecodec.metrics.ssimulacra2 import error_map, score_of_sum
+from vaecodec.picture.picture import Picture
 
 SAME_SIZE = 0.03  # sizes that differ by more are not called the same
 _WEBP_SIDE = 16383  # of a WebP picture, at most
@@ -33,6 +36,26 @@ class Original:
     icc: bytes | None
     file_bytes: int
     file_pixels: int
+
+    @classmethod
+    def of(cls, picture: Picture, name: str, file_bytes: int, crop: Region | None) -> "Original":
+        """What is shown of a picture: `crop`, or its middle where it is too large for a page.
+
+        Transparency is left out. Raises UsageError for a crop that is outside or too large.
+        """
+        pixels, icc = picture.in_8_bits().pixels, picture.metadata.get("icc")
+        if pixels.ndim == 2:
+            pixels, icc = np.repeat(pixels[:, :, None], 3, axis=2), None  # that is one of grey
+        height, width = pixels.shape[:2]
+        region = crop or central_region(width, height)
+        if not region.fits(width, height):
+            raise UsageError(f"--crop {region} is not inside {width}x{height}")
+        if region.width * region.height > MAX_SHOWN_PIXELS:
+            raise UsageError(f"--crop {region} is over the {MAX_SHOWN_PIXELS} pixels of a page")
+        whole = (region.width, region.height) == (width, height)
+        part = "" if whole else f" ({region}) of {width} \u00d7 {height}"
+        shown = np.ascontiguousarray(pixels[region.rows, region.columns])
+        return cls(name, shown, part, icc, file_bytes, height * width)
 
 
 def render(original: Original, shown: list[Shown]) -> str:
