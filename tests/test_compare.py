@@ -102,7 +102,8 @@ def test_crop_of_grey_into_a_folder(run, tmp_path: Path):
 
 def test_of_a_large_photo_the_middle_is_compared(run, photo_path: Path, monkeypatch):
     monkeypatch.setattr(
-        "vaecodec.evaluation.comparison_page.central_region", lambda w, h: central_region(w, h, 1000)
+        "vaecodec.evaluation.comparison_page.central_region",
+        lambda w, h: central_region(w, h, 1000),
     )
     result = run(photo_path, "--against", "jpeg")
     assert result.exit_code == 0

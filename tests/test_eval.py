@@ -116,9 +116,7 @@ def measured(bpp: np.ndarray, psnr: np.ndarray) -> Measured:
     zeros = np.zeros_like(bpp)
     megapixels = np.ones(bpp.shape[1])
     qualities, times = np.arange(len(bpp)), {"psnr": zeros}
-    return Measured(
-        "a", "A", "1", qualities, bpp, {"psnr": psnr}, zeros, zeros, times, megapixels
-    )
+    return Measured("a", "A", "1", qualities, bpp, {"psnr": psnr}, zeros, zeros, times, megapixels)
 
 
 def test_comparison_of_curves_and_of_pictures():

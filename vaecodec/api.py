@@ -82,7 +82,9 @@ class Codec:
         """
         if _is_tensor(image):
             # A quality is measured between arrays.
-            picture = self._picture_of_tensor(image, as_array=bool(target_psnr or target_ssimulacra2))
+            picture = self._picture_of_tensor(
+                image, as_array=bool(target_psnr or target_ssimulacra2)
+            )
         else:
             picture = _as_picture(image)
         alpha_level = None if alpha_quality is None else level_of_quality(alpha_quality)

@@ -163,7 +163,7 @@ def _legend() -> dict[str, Any]:
     """What the colours mean: where on the scale a picture that is so everywhere would score."""
     stops = ", ".join(f"rgb({r} {g} {b})" for r, g, b in _HEAT)
     marks = [(f"{100 * at / HOTTEST:.1f}", f"{score_of_sum(at):.0f}") for at in _MARKS]
-    return {"stops": stops, "marks": [("0", "100"), *marks]}
+    return {"stops": stops, "marks": marks}
 
 
 def _picture_uri(pixels: np.ndarray, icc: bytes | None) -> str:

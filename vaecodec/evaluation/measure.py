@@ -1,5 +1,4 @@
-"""Codecs measured on pictures: every quality of a ladder, real files, their bytes, quality, times.
-"""
+"""Codecs measured on pictures: every quality of a ladder, real files, their bytes, quality, times."""
 
 import multiprocessing
 import os

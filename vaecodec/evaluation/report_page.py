@@ -102,13 +102,13 @@ def _pictures(report: EvaluationReport, pages: Mapping[str, str]) -> Table:
     for i, source in enumerate(report.sources):
         width, height = source.size
         size = round(own.bpp[point, i] * width * height / 8)
-        cells = [f"{width} \u00d7 {height}", f"{size:,}", f"{own.bpp[point, i]:.3f}"]
+        cells = [f"{size:,}", f"{own.bpp[point, i]:.3f}"]
         cells += [METRICS[m].said(float(own.metrics[m][point, i])) for m in report.metrics]
         cells += [_rate(report.comparisons[o.name, first].each[i]) for o in report.others]
         page = pages.get(source.name, "")
-        row = {"name": source.name, "thumbnail": _thumbnail(source), "page": page, "cells": cells}
-        rows.append(row)
-    header = ["picture", "pixels", "bytes", "bits per pixel"]
+        row = {"name": source.name, "pixels": f"{width} \u00d7 {height}", "page": page}
+        rows.append(row | {"thumbnail": _thumbnail(source), "cells": cells})
+    header = ["picture", "bytes", "bits per pixel"]
     header += [METRICS[m].title for m in report.metrics]
     header += [f"against {other.name}" for other in report.others]
     return {

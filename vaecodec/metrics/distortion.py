@@ -91,7 +91,11 @@ METRICS = {
         butteraugli.missing,
     ),
     "cvvdp": Metric(
-        "ColorVideoVDP", cvvdp.cvvdp, (7, 9.95), 3, "just objectionable differences",
+        "ColorVideoVDP",
+        cvvdp.cvvdp,
+        (7, 9.95),
+        3,
+        "just objectionable differences",
         missing=cvvdp.missing,
     ),
 }
