@@ -1,8 +1,8 @@
 """The figures of README.md and models/README.md, made again after a change of model or codec.
 
-    python scripts/readme_figures.py KODAK VALIDATION [--reports FOLDER]
+    python scripts/make_readme_figures.py KODAK VALIDATION [--reports FOLDER]
 
-Runs `vaecodec eval` on both folders, copies the plot of Kodak into docs/ and replaces the tables
+Runs `vaecodec eval` on both folders, copies the plots of Kodak into docs/ and replaces the tables
 that stand between `<!-- figures: NAME -->` and `<!-- end of figures -->`. The reports stay in
 FOLDER: what they hold is not measured again, so that a new model costs only its own time.
 """
@@ -17,10 +17,8 @@ from pathlib import Path
 import click
 
 ROOT = Path(__file__).parent.parent
-EVALUATIONS = {  # by the folder's part in the tables
-    "Kodak": ["--published", "kodak"],
-    "validation": ["--codecs", "jpeg,webp,avif", "--metrics", "psnr"],
-}
+EVALUATIONS = {"Kodak": ["--published", "kodak"], "validation": []}  # by part of the tables
+METRICS = {"ssimulacra2": "SSIMULACRA 2", "ms-ssim": "MS-SSIM", "psnr": "PSNR"}
 QUALITIES = (0, 20, 40, 60, 80, 100)
 
 
@@ -31,17 +29,39 @@ def evaluate(folder: Path, report: Path, words: list[str]) -> dict:
 
 
 def rates(reports: dict[str, dict]) -> str:
-    """BD-rate against each codec: PSNR on both sets, MS-SSIM on Kodak."""
-    kodak, validation = (_rates_of(reports[name]) for name in ("Kodak", "validation"))
-    rows = ["| against | Kodak | MS-SSIM on Kodak | validation |", "| --- | ---: | ---: | ---: |"]
-    for name, codec in reports["Kodak"]["codecs"].items():
-        if name != "vaecodec":
-            cells = [kodak[name, "psnr"], kodak[name, "ms-ssim"]]
-            cells += [validation.get((name, "psnr"), "")]
-            rows.append(f"| {codec['title']} | {' | '.join(cells)} |")
-    for codec, found in reports["Kodak"]["published"].items():
-        rows.append(f"| {codec}, as published | {_percent(found['bd_rate_percent'])} | | |")
+    """BD-rate against each codec by all metrics on both sets."""
+    found = {name: _rates_of(report) for name, report in reports.items()}
+    columns = [(metric, name) for metric in METRICS for name in reports]
+    heads = [f"{METRICS[metric]}, {name}" for metric, name in columns]
+    rows = [f"| against | {' | '.join(heads)} |", f"| --- |{' ---: |' * len(columns)}"]
+    for codec, about in reports["Kodak"]["codecs"].items():
+        if codec != "vaecodec":
+            cells = [found[name].get((codec, metric), "") for metric, name in columns]
+            rows.append(f"| {about['title']} | {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def published(reports: dict[str, dict]) -> str:
+    """BD-rate by PSNR on Kodak against what others published."""
+    rows = ["| against, as published | PSNR, Kodak |", "| --- | ---: |"]
+    for codec, about in reports["Kodak"]["published"].items():
+        rows.append(f"| {codec} | {_percent(about['bd_rate_percent'])} |")
+    return "\n".join(rows)
+
+
+def pictures(reports: dict[str, dict]) -> str:
+    """On how many pictures this was measured, and the mean of the rates of single ones."""
+    counts = " and ".join(f"{len(r['pictures'])} of {name}" for name, r in reports.items())
+    rates = [
+        f"{codec['title']} {_percent(rate['mean_of_each'])}"
+        for rate in reports["Kodak"]["bd_rate_percent"]
+        if rate["metric"] == "ssimulacra2"
+        for codec in [reports["Kodak"]["codecs"][rate["against"]]]
+    ]
+    return (
+        f"Measured on {counts}. The mean of the BD-rates of Kodak's single pictures, by"
+        f" SSIMULACRA 2: {'; '.join(rates)}."
+    )
 
 
 def _rates_of(report: dict) -> dict[tuple[str, str], str]:
@@ -62,30 +82,36 @@ def _interval(rate: dict) -> str:
 
 def short_curve(reports: dict[str, dict]) -> str:
     curve = _curve(reports["Kodak"])
-    bpp, psnr = (" | ".join(f"{curve[q][i]:.{2 - i}f}" for q in QUALITIES) for i in (0, 1))
-    return "\n".join(
-        [
-            f"| quality | {' | '.join(map(str, QUALITIES))} |",
-            f"| --- |{' ---: |' * len(QUALITIES)}",
-            f"| bits per pixel (Kodak) | {bpp} |",
-            f"| PSNR in dB | {psnr} |",
-        ]
-    )
+    rows = {"bits per pixel (Kodak)": ("bpp", 2), "SSIMULACRA 2": ("ssimulacra2", 1)}
+    rows["PSNR in dB"] = ("psnr", 1)
+    lines = [
+        f"| quality | {' | '.join(map(str, QUALITIES))} |",
+        f"| --- |{' ---: |' * len(QUALITIES)}",
+    ]
+    for title, (key, digits) in rows.items():
+        cells = (f"{curve[quality][key]:.{digits}f}" for quality in QUALITIES)
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def full_curve(reports: dict[str, dict]) -> str:
-    curves = [_curve(reports[name]) for name in EVALUATIONS]
-    rows = ["| quality | Kodak bpp | PSNR dB | validation bpp | PSNR dB |", f"|{' ---: |' * 5}"]
+    curves = [_curve(report) for report in reports.values()]
+    heads = (f"{name} bpp | SSIMULACRA 2 | PSNR dB" for name in reports)
+    rows = [f"| quality | {' | '.join(heads)} |", f"|{' ---: |' * (1 + 3 * len(curves))}"]
     for quality in QUALITIES:
-        points = (f"{bpp:.3f} | {psnr:.2f}" for bpp, psnr in (c[quality] for c in curves))
-        rows.append(f"| {quality} | {' | '.join(points)} |")
+        points = [curve[quality] for curve in curves]
+        cells = (f"{p['bpp']:.3f} | {p['ssimulacra2']:.1f} | {p['psnr']:.2f}" for p in points)
+        rows.append(f"| {quality} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
-def _curve(report: dict) -> dict[int, tuple[float, float]]:
+def _curve(report: dict) -> dict[int, dict[str, float]]:
+    """Means of vaecodec's points, by quality."""
     curve = report["codecs"]["vaecodec"]["mean_curve"]
-    points = zip(curve["quality"], curve["bpp"], curve["psnr"], strict=True)
-    return {round(quality): (bpp, psnr) for quality, bpp, psnr in points}
+    return {
+        round(quality): {name: values[i] for name, values in curve.items()}
+        for i, quality in enumerate(curve["quality"])
+    }
 
 
 def replace_block(path: Path, name: str, text: str) -> None:
@@ -107,10 +133,13 @@ def main(kodak: Path, validation: Path, reports: Path) -> None:
         name: evaluate(folders[name], reports / name.lower(), words)
         for name, words in EVALUATIONS.items()
     }
-    for suffix in ("", "-dark"):
-        target = ROOT / "docs" / f"kodak-psnr{suffix}.svg"
-        shutil.copy(reports / "kodak" / f"psnr{suffix}.svg", target)
+    for metric in ("ssimulacra2", "psnr"):
+        for suffix in ("", "-dark"):
+            plot = reports / "kodak" / f"{metric}{suffix}.svg"
+            shutil.copy(plot, ROOT / "docs" / f"kodak-{metric}{suffix}.svg")
     replace_block(ROOT / "README.md", "BD-rate", rates(made))
+    replace_block(ROOT / "README.md", "published", published(made))
+    replace_block(ROOT / "README.md", "pictures", pictures(made))
     replace_block(ROOT / "README.md", "curve", short_curve(made))
     replace_block(ROOT / "models" / "README.md", "curve", full_curve(made))
 

@@ -22,6 +22,7 @@ from vaecodec import api, errors
 from vaecodec.errors import PictureError, UsageError
 from vaecodec.metrics.distortion import psnr_db
 from vaecodec.metrics.ms_ssim import ms_ssim
+from vaecodec.metrics.ssimulacra2 import ssimulacra2
 
 PHOTO = make_photo(60, 80, seed=1)
 
@@ -75,6 +76,8 @@ def test_images_keep_their_metadata():
 def test_targets_regions_scales_and_passphrases():
     data = vaecodec.encode(PHOTO, target_size=900, passphrase="secret")
     assert 870 <= len(data) <= 900
+    reached = np.asarray(vaecodec.decode(vaecodec.encode(PHOTO, target_ssimulacra2=50)))
+    assert 50 <= ssimulacra2(PHOTO, reached) <= 50.5
     part = vaecodec.decode(data, region=(8, 16, 24, 32), passphrase="secret")
     whole = vaecodec.decode(data, passphrase="secret")
     np.testing.assert_array_equal(np.asarray(part), np.asarray(whole)[16:48, 8:32])

@@ -14,6 +14,7 @@ from PIL import Image
 
 from vaecodec.__main__ import main
 from vaecodec.metrics.distortion import psnr_db
+from vaecodec.metrics.ssimulacra2 import ssimulacra2
 
 
 @pytest.fixture
@@ -90,12 +91,19 @@ def test_target_bpp_and_qualities(run, photo_path: Path, tmp_path: Path):
     assert 30 <= psnr_db(np.asarray(Image.open(photo_path)), np.asarray(Image.open(back))) < 30.3
     result = run("encode", photo_path, "-f", "--target-ms-ssim", 0.96)
     assert result.exit_code == 0 and "0.96" in result.stdout
+    result = run("encode", photo_path, "-f", "--target-ssimulacra2", 30)
+    assert result.exit_code == 0 and " SSIMULACRA 2" in result.stdout
+    run("decode", vae, "-f", "-o", back)
+    score = ssimulacra2(np.asarray(Image.open(photo_path)), np.asarray(Image.open(back)))
+    assert 30 <= score <= 30.5
 
 
 def test_target_that_cannot_be_met(run, photo_path: Path, tmp_path: Path):
     assert_fails(
         run("encode", photo_path, "--target-size", "100"), 1, "cannot be met", "--best-effort"
     )
+    best = run("encode", photo_path, "--target-ssimulacra2", 100)
+    assert_fails(best, 1, "100 SSIMULACRA 2 cannot be met", "--best-effort")
     assert not (tmp_path / "photo.vae").exists()
     assert run("encode", photo_path, "--target-size", "100", "--best-effort").exit_code == 0
     assert_fails(

@@ -16,6 +16,7 @@ from vaecodec.__main__ import main
 from vaecodec.evaluation.comparison import central_region, show_reference
 from vaecodec.evaluation.reference_codecs import REFERENCE_CODECS
 from vaecodec.metrics.distortion import psnr_db
+from vaecodec.metrics.ssimulacra2 import error_map, ssimulacra2
 
 
 @pytest.fixture
@@ -41,7 +42,8 @@ def test_other_codecs_come_to_the_size(name: str):
     assert shown.size_bytes == pytest.approx(4000, rel=0.06)
     again = REFERENCE_CODECS[name].encode(Image.fromarray(pixels), shown.quality)
     assert len(again) == shown.size_bytes
-    assert psnr_db(pixels, shown.pixels) == shown.psnr_db > 20
+    assert psnr_db(pixels, shown.pixels) == shown.figures["psnr"] > 20
+    assert ssimulacra2(pixels, shown.pixels) == shown.figures["ssimulacra2"]
 
 
 def test_page_holds_the_pictures_without_loss(run, photo_path: Path, tmp_path: Path):
@@ -50,13 +52,32 @@ def test_page_holds_the_pictures_without_loss(run, photo_path: Path, tmp_path: P
     facts = json.loads(result.stdout)
     page = tmp_path / "photo.compare.html"
     assert facts["output"] == str(page)
-    original, own, peer = pictures_of(page)
+    original, own, own_errors, peer, peer_errors = pictures_of(page)
     assert (original == np.asarray(Image.open(photo_path))).all()
     for key, pixels in (("vaecodec", own), ("jpeg", peer)):
         assert psnr_db(original, pixels) == pytest.approx(facts[key]["psnr"])
+        assert ssimulacra2(original, pixels) == pytest.approx(facts[key]["ssimulacra2"])
+        assert f">{facts[key]['ssimulacra2']:.1f}<" in page.read_text("utf-8")
         assert f"<td>{facts[key]['bytes']:,}</td>" in page.read_text("utf-8")
+    for pixels, errors in ((own, own_errors), (peer, peer_errors)):
+        assert errors.shape == original.shape
+        brightness = errors.astype(int).sum(2).ravel()
+        order = np.corrcoef(brightness, np.minimum(error_map(original, pixels), 12).ravel())
+        assert order[0, 1] > 0.95, "brighter where more is seen"
+    assert f"<td>{photo_path.stat().st_size:,}</td>" in page.read_text("utf-8")
     decoded = REFERENCE_CODECS["jpeg"].encode(Image.fromarray(original), facts["jpeg"]["quality"])
     assert (np.asarray(Image.open(io.BytesIO(decoded))) == peer).all()
+
+
+def test_several_codecs_on_one_page(run, photo_path: Path):
+    result = run(photo_path, "--against", "jpeg,webp,jpegli", "--json")
+    assert result.exit_code == 0, result.output
+    facts, page = json.loads(result.stdout), photo_path.with_suffix(".compare.html")
+    assert len(pictures_of(page)) == 1 + 2 * 4
+    text = page.read_text("utf-8")
+    for key in ("vaecodec", "jpeg", "webp", "jpegli"):
+        assert f"<td>{facts[key]['bytes']:,}</td>" in text
+    assert 'data-name="JPEG (jpeg)"' in text and 'data-name="JPEG (jpegli)"' in text
 
 
 def test_size_can_be_named(run, photo_path: Path):
@@ -81,7 +102,8 @@ def test_crop_of_grey_into_a_folder(run, tmp_path: Path):
 
 def test_of_a_large_photo_the_middle_is_compared(run, photo_path: Path, monkeypatch):
     monkeypatch.setattr(
-        "vaecodec.evaluation.comparison.central_region", lambda w, h: central_region(w, h, 1000)
+        "vaecodec.evaluation.comparison_page.central_region",
+        lambda w, h: central_region(w, h, 1000),
     )
     result = run(photo_path, "--against", "jpeg")
     assert result.exit_code == 0
@@ -108,7 +130,8 @@ def test_what_cannot_be_meant_the_same_size_is_not_called_so(run, tmp_path: Path
 @pytest.mark.parametrize(
     "words, fault",
     [
-        (["--against", "gif"], "unknown; there are jpeg, webp"),
+        (["--against", "jpeg,gif"], "--against gif: unknown; there are jpeg, jpegli, webp"),
+        (["--against", ","], "name at least one of jpeg"),
         (["--crop", "90,0,20,20"], "is not inside 97x75"),
         (["--target-size", "2"], "cannot be met"),
     ],

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from vaecodec.evaluation.comparison import Shown
-from vaecodec.evaluation.comparison_page import render
+from vaecodec.evaluation.comparison_page import Original, render
 
 selenium = pytest.importorskip("selenium", reason="selenium is not installed")
 from selenium import webdriver  # noqa: E402
@@ -40,18 +40,23 @@ def flat(colour: tuple[int, int, int]) -> np.ndarray:
     return np.broadcast_to(np.uint8(colour), (HEIGHT, WIDTH, 3)).copy()
 
 
+def figures(psnr: float, ms_ssim: float) -> dict[str, float | None]:
+    return {"ssimulacra2": 70.0, "ms-ssim": ms_ssim, "psnr": psnr}
+
+
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A grey original, a red picture of vaecodec's and a blue one, in both of which every second
     column of the left half is black."""
     own, peer = flat(RED), flat(BLUE)
     own[:, : WIDTH // 2 : 2] = peer[:, : WIDTH // 2 : 2] = 0
-    shown = (
-        Shown("vaecodec", "vaecodec", 60, 1234, own, 30.0, 0.9),
-        Shown("<AVIF>", "AVIF", 50, 1240, peer, 29.0, 0.95),
-    )
+    shown = [
+        Shown("vaecodec", "vaecodec", 60, 1234, own, figures(30.0, 0.9)),
+        Shown("<AVIF>", "AVIF", 50, 1240, peer, figures(29.0, 0.95)),
+    ]
     path = tmp_path_factory.mktemp("page") / "a & b.html"
-    path.write_text(render("a & <b>.png", flat(GREY), shown, "", None), "utf-8")
+    original = Original("a & <b>.png", flat(GREY), "", None, 54321, WIDTH * HEIGHT)
+    path.write_text(render(original, shown), "utf-8")
     return path
 
 
@@ -271,9 +276,38 @@ def test_touch_moves_the_slider_and_pinches(browser: Browser):
     browser.screen("touch-pinched")
 
 
+def choose(browser: Browser, times: int) -> None:
+    browser.driver.execute_script(
+        f"document.getElementById('times').value = {times};"
+        "document.getElementById('times').dispatchEvent(new Event('change'))"
+    )
+
+
+def test_keys_work_before_the_first_click(browser: Browser):
+    browser.open()
+    ActionChains(browser.driver).send_keys("b").perform()
+    assert browser.find("#stage").get_attribute("class").startswith("side")
+    ActionChains(browser.driver).send_keys("s").send_keys(Keys.ARROW_RIGHT).perform()
+    assert browser.split == 51
+
+
+def test_difference_shows_what_is_seen(browser: Browser):
+    """The map of the blue picture's errors, its stripes brighter than the rest of it."""
+    browser.open()
+    browser.click("Difference")
+    screen = browser.screen("seen")
+    assert "what is seen" in browser.find(".pane.second figcaption").text
+    assert screen(0.55, 0.5) not in (RED, BLUE, GREY)
+    assert browser.find("#legend").is_displayed()
+    browser.keys("d")
+    assert browser.screen("not-seen")(0.62, 0.5) == BLUE
+    assert not browser.find("#legend").is_displayed()
+
+
 def test_difference_is_multiplied_as_said(browser: Browser):
     browser.open()
     browser.click("Difference")
+    choose(browser, 8)
     browser.keys("f")
     browser.click("Pause")
     expected = {
@@ -281,10 +315,7 @@ def test_difference_is_multiplied_as_said(browser: Browser):
     }
     assert browser.screen("difference")(0.55, 0.5) in expected
     assert "difference \u00d7 8" in browser.find(".pane:not(.off) figcaption").text
-    browser.driver.execute_script(
-        "document.getElementById('times').value = 2;"
-        "document.getElementById('times').dispatchEvent(new Event('change'))"
-    )
+    choose(browser, 2)
     expected = {tuple(2 * abs(a - b) for a, b in zip(c, GREY, strict=True)) for c in (RED, BLUE)}
     assert browser.screen("difference-2")(0.55, 0.5) in expected
 
@@ -333,4 +364,4 @@ def test_page_needs_no_network(page: Path):
     text = page.read_text("utf-8")
     assert "http" not in text.replace("http-equiv", "")
     assert "default-src 'none'" in text
-    assert text.count('src="data:image/webp;base64,') == 3
+    assert text.count('src="data:image/webp;base64,') == 3 + 2

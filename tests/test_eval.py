@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import bjontegaard
 import numpy as np
@@ -26,8 +27,9 @@ from vaecodec.evaluation.published import NAMES, is_of, read_published
 from vaecodec.evaluation.reference_codecs import REFERENCE_CODECS
 from vaecodec.evaluation.results import Measured, compare
 from vaecodec.metrics.bd_rate import bd_rate_percent
-from vaecodec.metrics.distortion import psnr_db
+from vaecodec.metrics.distortion import METRICS, psnr_db
 from vaecodec.metrics.ms_ssim import ms_ssim
+from vaecodec.metrics.ssimulacra2 import ssimulacra2
 
 BAY = Path(__file__).parent / "photos" / "bay.jpg"
 
@@ -112,7 +114,9 @@ def test_bd_rate_is_that_of_the_bjontegaard_package():
 
 def measured(bpp: np.ndarray, psnr: np.ndarray) -> Measured:
     zeros = np.zeros_like(bpp)
-    return Measured("a", "A", "1", np.arange(len(bpp)), bpp, {"psnr": psnr}, zeros, zeros)
+    megapixels = np.ones(bpp.shape[1])
+    qualities, times = np.arange(len(bpp)), {"psnr": zeros}
+    return Measured("a", "A", "1", qualities, bpp, {"psnr": psnr}, zeros, zeros, times, megapixels)
 
 
 def test_comparison_of_curves_and_of_pictures():
@@ -120,13 +124,16 @@ def test_comparison_of_curves_and_of_pictures():
     bpp = np.array([[0.25, 0.5], [0.5, 1.0], [1.0, 2.0]])
     half = compare(measured(bpp, psnr), measured(bpp * [0.5, 0.5], psnr), "psnr")
     assert half.of_means == pytest.approx(-50)
-    assert half.interval == pytest.approx((-50, -50))
+    assert half.interval is None, "two pictures say nothing of others"
     uneven = compare(measured(bpp, psnr), measured(bpp * [0.5, 1.0], psnr), "psnr")
     assert uneven.each == pytest.approx([-50, 0])
     assert uneven.mean_of_each == pytest.approx(-25)
-    assert uneven.each_interval == pytest.approx((-50, 0))
+    psnr, bpp = np.tile(psnr, 4), np.tile(bpp, 4)
+    eight = compare(measured(bpp, psnr), measured(bpp * np.tile([0.5, 1.0], 4), psnr), "psnr")
+    assert eight.each_interval is not None and eight.interval is not None
+    assert -50 <= eight.each_interval[0] < -25 < eight.each_interval[1] <= 0
     apart = compare(measured(bpp, psnr), measured(bpp, psnr + 20), "psnr")
-    assert apart.of_means is None and apart.each == [None, None] and apart.interval is None
+    assert apart.of_means is None and apart.each == [None] * 8 and apart.interval is None
 
 
 # --- the report --------------------------------------------------------------------------------
@@ -148,6 +155,8 @@ def test_points_are_what_the_codec_makes(folder: Path, report: Path):
     assert float(row["bpp"]) == pytest.approx(8 * buffer.tell() / (97 * 75), rel=1e-4)
     assert float(row["psnr"]) == pytest.approx(psnr_db(np.asarray(original), decoded), rel=1e-4)
     assert 0 < float(row["ms-ssim"]) < 1
+    score = ssimulacra2(np.asarray(original), decoded)
+    assert float(row["ssimulacra2"]) == pytest.approx(score, rel=1e-4)
     assert float(row["encode_seconds_per_megapixel"]) > 0
 
 
@@ -169,7 +178,7 @@ def test_json_tells_what_was_compared(report: Path):
     assert [picture["name"] for picture in told["pictures"]] == ["a.png", "more/b & <b>.png"]
     assert list(told["codecs"]) == ["vaecodec", "jpeg", "webp"]
     assert re.fullmatch(r"libwebp \d.*", told["codecs"]["webp"]["version"])
-    assert len(told["bd_rate_percent"]) == 4
+    assert len(told["bd_rate_percent"]) == 2 * 3
 
 
 def test_page_needs_nothing_else(report: Path):
@@ -205,6 +214,38 @@ def test_lost_points_and_damaged_records_are_measured_again(
     assert again[3]["bytes"] == lost["bytes"] and again[2] == record["points"][2]
     assert len(json.loads(damaged.read_text())["points"]) >= 10
     assert {path: path.stat().st_mtime_ns for path in kept} == times
+
+
+def test_another_metric_is_measured_beside_those_that_are_kept(
+    folder: Path, report: Path, tiny_model_path: Path
+):
+    if METRICS["butteraugli"].missing():
+        pytest.skip("butteraugli_main is not installed")
+    record = sorted((report / "points").glob("jpeg-*"))[0]
+    before = json.loads(record.read_text())["points"]
+    words = (*words_of(folder, tiny_model_path, report), "--metrics", "butteraugli")
+    assert run(*words).exit_code == 0
+    for old, new in zip(before, json.loads(record.read_text())["points"], strict=True):
+        assert old.items() <= new.items()
+        assert 0 < new["butteraugli"] < 20 and new["butteraugli_seconds"] > 0
+    assert before[0]["psnr"] < before[-1]["psnr"]
+    scores = [point["butteraugli"] for point in json.loads(record.read_text())["points"]]
+    assert scores[0] > scores[-1], "less is better"
+    assert "6 of 6" in run(*words_of(folder, tiny_model_path, report)).output
+
+
+def test_pages_of_each_picture_are_linked(folder: Path, report: Path, tiny_model_path: Path):
+    words = (*words_of(folder, tiny_model_path, report), "--pages", "webp")
+    assert run(*words).exit_code == 0
+    page = (report / "report.html").read_text()
+    links = [unquote(link) for link in re.findall(r'<a href="(pages/[^"]+)">', page)]
+    assert len(links) == 2
+    for link in links:
+        assert "<!doctype html>" in (report / link).read_text()
+    times = {link: (report / link).stat().st_mtime_ns for link in links}
+    assert run(*words).exit_code == 0
+    assert {link: (report / link).stat().st_mtime_ns for link in links} == times
+    assert run(folder, "--pages", "gif").exit_code == 2
 
 
 def test_interrupted_and_continued(folder: Path, tiny_model_path: Path, tmp_path: Path):
@@ -256,9 +297,9 @@ def test_pictures_that_cannot_be_used_are_named_and_left_out(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--codecs", "jpeg,gif"], "--codecs gif: unknown; there are jpeg, webp"),
-        (["--metrics", "ssim"], "--metrics ssim: unknown; there are psnr, ms-ssim"),
-        (["--metrics", ","], "--metrics: name at least one of psnr, ms-ssim"),
+        (["--codecs", "jpeg,gif"], "--codecs gif: unknown; there are jpeg, jpegli, webp"),
+        (["--metrics", "ssim"], "--metrics ssim: unknown; there are ssimulacra2, ms-ssim, psnr"),
+        (["--metrics", ","], "--metrics: name at least one of ssimulacra2, ms-ssim, psnr"),
         (["--published", "kodak"], "is not the 24 pictures that --published kodak is of"),
         (["--model", "none.safetensors"], "none.safetensors"),
     ],

@@ -45,6 +45,22 @@ def test_quality_is_reached_and_hardly_exceeded(target: float, start: int):
     assert count <= 20
 
 
+@given(st.floats(-40, 40), st.floats(80, 95), st.floats(0, 1), st.integers(0, LEVEL_MAX))
+def test_qualities_that_begin_below_zero_and_end_at_100_are_reached_in_few_trials(
+    worst: float, best: float, share: float, start: int
+):
+    """SSIMULACRA 2: what is missing to 100 falls with the level, nearly exponentially."""
+
+    def attempt(level: int) -> Trial:
+        fall = (level / LEVEL_MAX) ** 0.9 * math.log((100 - worst) / (100 - best))
+        return Trial(level, 100 - (100 - worst) * math.exp(-fall), b"")
+
+    target = worst + share * (best - worst)
+    trial, count = search(attempt, Target.quality(target, 0.5, 100), LEVEL_MAX, start)
+    assert target <= trial.value <= target + 0.5
+    assert count <= 6
+
+
 @pytest.mark.parametrize("target, level", [(10, 0), (1e9, LEVEL_MAX)])
 def test_beyond_the_scale_the_nearest_end_is_taken(target: float, level: int):
     attempt = sizes((3.0, 0.0, 1000.0))

@@ -104,6 +104,7 @@ class Codec:
         target_bpp: float | None = None,
         target_psnr: float | None = None,
         target_ms_ssim: float | None = None,
+        target_ssimulacra2: float | None = None,
         best_effort: bool = False,
         effort: int = DEFAULT_EFFORT,
         timeout: float = math.inf,
@@ -120,8 +121,9 @@ class Codec:
         `[3, H, W]` or `[1, H, W]`, uint8 or float in 0..1, which stays on the device that the codec
         works on; floats are coded as 8 bits. `quality`: 0 to 100, 60 where neither it nor a target
         is given; `alpha_quality`: of transparency, None for lossless; `target_size` in bytes,
-        `target_bpp` in bits per pixel, `target_psnr` in dB, `target_ms_ssim` in 0..1: one of them
-        in place of a quality, of which `best_effort` takes the nearest that can be had; `effort`: 0
+        `target_bpp` in bits per pixel, `target_psnr` in dB, `target_ms_ssim` in 0..1,
+        `target_ssimulacra2` (70 is not annoying, 80 invisible side by side): one of them in place
+        of a quality, of which `best_effort` takes the nearest that can be had; `effort`: 0
         (fastest) to 9 (smallest), which takes at most about `timeout` seconds for refinement;
         `roi`: a mask of the picture's size, white where its quality matters most; `strip`: kinds of
         metadata to leave out, "exif", "icc", "xmp" or "all"; `lossless`: every sample as it is,
@@ -129,7 +131,9 @@ class Codec:
         called in this thread with the share of the work that is done, 0..1. Raises PictureError,
         TargetError and UsageError.
         """
-        target = one_target(target_size, target_bpp, target_psnr, target_ms_ssim)
+        target = one_target(
+            target_size, target_bpp, target_psnr, target_ms_ssim, target_ssimulacra2
+        )
         if target is not None and quality is not None:
             raise UsageError("give a quality or a target, not both")
         if lossless and (target is not None or quality is not None):

@@ -124,6 +124,13 @@ TARGET_MS_SSIM = click.option(
     help="As small as reaches this MS-SSIM.",
 )
 
+TARGET_SSIMULACRA2 = click.option(
+    "--target-ssimulacra2",
+    type=click.FloatRange(0, 100, min_open=True),
+    default=None,
+    help="As small as reaches this SSIMULACRA 2: 70 is not annoying, 80 invisible side by side.",
+)
+
 BEST_EFFORT = click.option(
     "--best-effort", is_flag=True, help="Take the nearest where a target cannot be met."
 )

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from vaecodec.errors import TargetError
 
 TOLERANCE = 0.01  # of a size: how far below the target is near enough
-SIZE_SLOPE, QUALITY_SLOPE = 2.2, 0.33  # of sizes and of PSNR on photographs
+# How much `Target.straight` rises over all levels, on photographs: of sizes, of PSNR, and of
+# qualities that have a best value.
+SIZE_SLOPE, QUALITY_SLOPE, BOUNDED_SLOPE = 2.2, 0.33, 1.6
 INTERPOLATIONS = 8  # then halves are tried, which end surely
 
 
@@ -26,13 +28,15 @@ class Trial:
 @dataclass(frozen=True)
 class Target:
     """`target` in bytes ("size") or in units of quality; `near`: how far from it is near enough;
-    `slope`: how much its logarithm usually rises over all levels, for the second guess.
+    `slope`: how much `straight` of it usually rises over all levels, for the second guess; `best`:
+    what a quality can reach at most.
     """
 
     target: float
     is_size: bool
     near: float
     slope: float
+    best: float = math.inf
 
     @classmethod
     def size(cls, size_bytes: float) -> "Target":
@@ -40,14 +44,21 @@ class Target:
         return cls(size_bytes, True, TOLERANCE * size_bytes, SIZE_SLOPE)
 
     @classmethod
-    def quality(cls, value: float, near: float) -> "Target":
+    def quality(cls, value: float, near: float, best: float = math.inf) -> "Target":
         """At least this quality, and not more than `near` above it."""
-        return cls(value, False, near, QUALITY_SLOPE)
+        return cls(value, False, near, BOUNDED_SLOPE if best < math.inf else QUALITY_SLOPE, best)
 
     @property
     def aim(self) -> float:
         """The middle of what is near enough."""
         return self.target + (-0.5 if self.is_size else 0.5) * self.near
+
+    def straight(self, value: float) -> float:
+        """What rises nearly straight with the level: the logarithm of the value, or of how far it
+        is from the best one, which falls."""
+        if self.best < math.inf:
+            return -math.log(max(self.best - value, 1e-9))
+        return math.log(max(value, 1e-9))
 
     def met_by(self, trial: Trial) -> bool:
         return trial.value <= self.target if self.is_size else trial.value >= self.target
@@ -64,7 +75,7 @@ def search(
 ) -> tuple[Trial, int]:
     """The best trial for `target`, and how many were made.
 
-    Size and quality rise with the level 0..`level_max`; a straight line of the logarithm through
+    Size and quality rise with the level 0..`level_max`; a straight line (`Target.straight`) through
     the two trials nearest to the aim, guarded by bisection, takes about three. Where no level meets
     the target, the nearest trial is returned, which `target.met_by` then denies.
     """
@@ -93,18 +104,19 @@ def search(
 
 
 def _interpolate(trials: list[Trial], target: Target, level_max: int) -> int:
-    aim = math.log(target.aim)
+    aim = target.straight(target.aim)
 
     def distance(trial: Trial) -> float:
-        return abs(math.log(max(trial.value, 1e-9)) - aim)
+        return abs(target.straight(trial.value) - aim)
 
     a, *others = sorted(trials, key=distance)
+    value = target.straight(a.value)
     slope = target.slope / level_max
     if others and a.level != others[0].level:
         b = others[0]
-        measured = math.log(max(a.value, 1e-9) / max(b.value, 1e-9)) / (a.level - b.level)
+        measured = (value - target.straight(b.value)) / (a.level - b.level)
         slope = measured if measured > 0 else slope
-    step = (aim - math.log(max(a.value, 1e-9))) / slope
+    step = (aim - value) / slope
     return round(a.level + max(-level_max, min(level_max, step)))
 
 

@@ -14,10 +14,11 @@ from vaecodec.inference.model import Model
 from vaecodec.metrics.distortion import METRICS
 from vaecodec.picture.picture import Picture
 
-UNITS = {"size": "bytes", "psnr": "dB", "ms-ssim": "MS-SSIM"}
+UNITS = {"size": "bytes", "psnr": "dB", "ms-ssim": "MS-SSIM", "ssimulacra2": "SSIMULACRA 2"}
 SHORT = 0.1  # of the iterations: enough to see what refinement does to size and quality
 NEAR_LEVELS = 40  # 8 % of a quantisation step: latents refined for one level suit the other
-_NEAR = {"psnr": 0.05, "ms-ssim": 0.0005}
+_NEAR = {"psnr": 0.05, "ms-ssim": 0.0005, "ssimulacra2": 0.5}
+_BEST = {"ms-ssim": 1.0, "ssimulacra2": 100.0}  # of a picture without loss
 _USUAL = 3  # encodings for a target
 # Where the stages of an encoding that refines end, of all its time, about: the search without,
 # a short refinement and a whole one with their searches, perhaps another.
@@ -25,27 +26,34 @@ _STAGES = (0.05, 0.15, 0.9, 1.0)
 
 
 def one_target(
-    size: float | None, bpp: float | None, psnr: float | None, ms_ssim: float | None
+    size: float | None,
+    bpp: float | None,
+    psnr: float | None,
+    ms_ssim: float | None,
+    ssimulacra2: float | None,
 ) -> tuple[str, float] | None:
     """The kind and the value of the one target that is given, if any.
 
     `size` in bytes of the whole file, `bpp` in bits per pixel, `psnr` in dB. Raises UsageError for
     several, and for a value that no picture has.
     """
-    kinds = {"size": size, "bpp": bpp, "psnr": psnr, "ms-ssim": ms_ssim}
+    kinds = {"size": size, "bpp": bpp, "psnr": psnr, "ms-ssim": ms_ssim, "ssimulacra2": ssimulacra2}
     given = [(kind, value) for kind, value in kinds.items() if value is not None]
     if len(given) > 1:
         raise UsageError("give one target only")
     for kind, value in given:
-        if not (math.isfinite(value) and value > 0) or (kind == "ms-ssim" and value > 1):
-            highest = "1" if kind == "ms-ssim" else "more, finite"
+        best = _BEST.get(kind, math.inf)
+        if not (math.isfinite(value) and 0 < value <= best):
+            highest = f"{best:g}" if best < math.inf else "more, finite"
             raise UsageError(f"target {kind} {value:g} is not above 0 and up to {highest}")
     return given[0] if given else None
 
 
 def target_of(kind: str, target: float) -> Target:
     """The target for a `kind` of UNITS."""
-    return Target.size(target) if kind == "size" else Target.quality(target, _NEAR[kind])
+    if kind == "size":
+        return Target.size(target)
+    return Target.quality(target, _NEAR[kind], _BEST.get(kind, math.inf))
 
 
 def encode_to_target(
@@ -53,7 +61,8 @@ def encode_to_target(
 ) -> tuple[Trial, int]:
     """The encoding nearest to a target, and how many times the picture was encoded for it.
 
-    `kind`: "size" (bytes of the whole file), "psnr" (dB) or "ms-ssim" of the decoded pixels.
+    `kind`: "size" (bytes of the whole file), "psnr" (dB), "ms-ssim" or "ssimulacra2" of the decoded
+    pixels.
     `options.level` is where the search starts. Where the effort asks for refinement, the level is
     found without, corrected after a short one and then after a whole one; latents stay refined
     while the level moves a little.

@@ -1,7 +1,7 @@
 """The `vaecodec compare` command."""
 
-import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,15 +12,20 @@ from vaecodec.cli.streams import check_output, is_pipe, naming, open_input, writ
 from vaecodec.codec.quality import DEFAULT_QUALITY, level_of_quality
 from vaecodec.errors import UsageError
 
+if TYPE_CHECKING:
+    from vaecodec.codec.tiling import Region
+    from vaecodec.evaluation.comparison_page import Original
+    from vaecodec.evaluation.reference_codecs import AnyReferenceCodec
+
 
 @click.command(epilog=EPILOG)
 @click.argument("source", metavar="PHOTO", type=PATH)
 @click.option(
     "--against",
-    metavar="CODEC",
+    metavar="CODECS",
     default="avif",
     show_default=True,
-    help="jpeg, webp, avif, avif-psnr, jxl, jpeg2000, or cjxl or avifenc where installed.",
+    help="One or several, as avif,jxl: what eval knows (jpeg, webp, avif, jxl, jpeg2000, ...).",
 )
 @click.option(
     "-q",
@@ -34,7 +39,7 @@ from vaecodec.errors import UsageError
     "--target-size",
     type=SizeType(),
     default=None,
-    help="Size of both files, as near as the other codec comes: 50kB, 90000.",
+    help="Size of the files, as near as the other codecs come: 50kB, 90000.",
 )
 @click.option(
     "--crop",
@@ -52,14 +57,14 @@ def compare(
     against: str,
     quality: float,
     target_size: float | None,
-    crop,
+    crop: "Region | None",
     output: Path | None,
     force: bool,
     voice: Voice,
     choice: ModelChoice,
     max_pixels: int,
 ) -> None:
-    """Write a page that shows PHOTO by vaecodec and by another codec at the same file size.
+    """Write a page that shows PHOTO by vaecodec and by other codecs at the same file size.
 
     The page is one HTML file with all in it (PHOTO's name with .compare.html by default). Of photos
     over 2 megapixels the middle is compared, or what --crop names.
@@ -71,65 +76,67 @@ def compare(
         target /= source.with_suffix(".compare.html").name
     check_output(source, target, force)
 
-    from vaecodec.evaluation.comparison import show_both
+    from vaecodec.evaluation.comparison import show_all
     from vaecodec.evaluation.comparison_page import render
-    from vaecodec.evaluation.reference_codecs import REFERENCE_CODECS
 
-    codec = REFERENCE_CODECS.get(against)
-    if codec is None:
-        raise UsageError(f"--against {against}: unknown; there are {', '.join(REFERENCE_CODECS)}")
-    if not codec.available():
-        raise UsageError(f"--against {against}: not installed; {codec.hint}")
+    codecs = _codecs(against)
 
     def work(source: Path, target: Path) -> FileReport:
         report = FileReport(source, target)
         with naming(source):
-            pixels, part, icc = _read_part(source, crop, max_pixels, report)
+            original = _read_part(source, crop, max_pixels, report)
             loaded = choice.load()
             level = level_of_quality(quality)
             with report.timing("compare"):
-                own, other = show_both(pixels, loaded, codec, level, target_size)
-        name = "picture" if is_pipe(source) else source.name
-        page = render(name, pixels, (own, other), part, icc).encode("utf-8")
+                shown = show_all(original.pixels, loaded, codecs, level, target_size)
+        page = render(original, shown).encode("utf-8")
         write_output(target, lambda file: file.write(page), force)
         report.describe_model(loaded)
-        for key, one in (("vaecodec", own), (codec.name, other)):
-            psnr = one.psnr_db if math.isfinite(one.psnr_db) else None
-            measured = {"psnr": psnr, "ms_ssim": one.ms_ssim}
-            report.facts[key] = {"bytes": one.size_bytes, "quality": one.quality, **measured}
-        facts = (f"{one.name} {one.size_bytes} bytes {one.psnr_db:.2f} dB" for one in (own, other))
-        report.text = ", ".join(facts)
+        for key, one in zip(["vaecodec", *(codec.name for codec in codecs)], shown, strict=True):
+            figures = {name.replace("-", "_"): value for name, value in one.figures.items()}
+            report.facts[key] = {"bytes": one.size_bytes, "quality": one.quality, **figures}
+        report.text = ", ".join(
+            f"{one.name} {one.size_bytes} bytes, SSIMULACRA 2 {one.figures['ssimulacra2']:.1f}"
+            for one in shown
+        )
         return report
 
     voice.work_on_one(work, source, target)
 
 
-def _read_part(source: Path, crop, max_pixels: int, report: FileReport):
-    """The part to compare as uint8 `[H, W, 3]`, words for it, and the ICC profile; notes what was
-    left out."""
-    import numpy as np
+def _codecs(text: str) -> "list[AnyReferenceCodec]":
+    """The codecs of a list of names. Raises UsageError."""
+    from vaecodec.evaluation.reference_codecs import REFERENCE_CODECS
 
-    from vaecodec.evaluation.comparison import MAX_SHOWN_PIXELS, central_region
+    names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    for name in names:
+        codec = REFERENCE_CODECS.get(name)
+        if codec is None:
+            raise UsageError(f"--against {name}: unknown; there are {', '.join(REFERENCE_CODECS)}")
+        if not codec.available():
+            raise UsageError(f"--against {name}: not installed; {codec.hint}")
+    if not names:
+        raise UsageError(f"--against: name at least one of {', '.join(REFERENCE_CODECS)}")
+    return [REFERENCE_CODECS[name] for name in names]
+
+
+def _read_part(
+    source: Path, crop: "Region | None", max_pixels: int, report: FileReport
+) -> "Original":
+    """The photo and the part of it to compare; notes what was left out."""
+    from vaecodec.evaluation.comparison_page import Original
     from vaecodec.picture.reader import picture_from_file
 
     with open_input(source) as file:
         picture = picture_from_file(file, max_pixels)
+        file_bytes = file.tell() if is_pipe(source) else source.stat().st_size
+    name = "picture" if is_pipe(source) else source.name
+    original = Original.of(picture, name, file_bytes, crop)
     notes = list(picture.notes)
     if picture.alpha is not None:
         notes.append("transparency is left out")
-    pixels, icc = picture.in_8_bits().pixels, picture.metadata.get("icc")
-    if pixels.ndim == 2:
-        pixels, icc = np.repeat(pixels[:, :, None], 3, axis=2), None  # its profile is one of grey
-    height, width = pixels.shape[:2]
-    region = crop or central_region(width, height)
-    if not region.fits(width, height):
-        raise UsageError(f"--crop {region} is not inside {width}x{height}")
-    if region.width * region.height > MAX_SHOWN_PIXELS:
-        raise UsageError(f"--crop {region} is over the {MAX_SHOWN_PIXELS} pixels of a page")
-    part = ""
-    if (region.width, region.height) != (width, height):
-        part = f" ({region}) of {width} \u00d7 {height}"
-        if crop is None:
-            notes.append(f"compared in its middle, {region}; --crop chooses another part")
+    if original.part and crop is None:
+        middle = original.part[original.part.index("(") + 1 : original.part.index(")")]
+        notes.append(f"compared in its middle, {middle}; --crop chooses another part")
     report.note(source, notes)
-    return np.ascontiguousarray(pixels[region.rows, region.columns]), part, icc
+    return original

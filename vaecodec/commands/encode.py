@@ -23,6 +23,7 @@ from vaecodec.cli.options import (
     TARGET_MS_SSIM,
     TARGET_PSNR,
     TARGET_SIZE,
+    TARGET_SSIMULACRA2,
     TIMEOUT,
     ModelChoice,
     choosing_model,
@@ -51,6 +52,7 @@ METADATA_KINDS = tuple(METADATA_TYPES)
 @TARGET_BPP
 @TARGET_PSNR
 @TARGET_MS_SSIM
+@TARGET_SSIMULACRA2
 @BEST_EFFORT
 @EFFORT
 @TIMEOUT
@@ -100,6 +102,7 @@ def encode(
     target_bpp: float | None,
     target_psnr: float | None,
     target_ms_ssim: float | None,
+    target_ssimulacra2: float | None,
     quality: float | None,
     **settings: Any,
 ) -> None:
@@ -110,7 +113,7 @@ def encode(
     from vaecodec.codec.targets import one_target
     from vaecodec.picture.reader import is_picture_name
 
-    target = one_target(target_size, target_bpp, target_psnr, target_ms_ssim)
+    target = one_target(target_size, target_bpp, target_psnr, target_ms_ssim, target_ssimulacra2)
     if target is not None and quality is not None:
         raise UsageError("give -q or a target, not both")
     if settings["lossless"] and (target is not None or quality is not None):

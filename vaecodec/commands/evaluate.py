@@ -18,10 +18,12 @@ from vaecodec.errors import FormatError, UsageError, VaecodecError
 from vaecodec.signals import handled
 
 if TYPE_CHECKING:
+    from vaecodec.evaluation.own_codec import OwnCodec
     from vaecodec.evaluation.records import EvaluatedPicture, LadderJob, MeasuredCodec
+    from vaecodec.evaluation.reference_codecs import AnyReferenceCodec
     from vaecodec.evaluation.results import EvaluationReport
 
-DEFAULT_CODECS = "jpeg,webp,avif,avif-psnr,jxl,jpeg2000"
+DEFAULT_CODECS = "jpeg,jpegli,webp,avif,avif-420,avif-psnr,jxl"
 
 
 @click.command("eval", epilog=EPILOG)
@@ -30,9 +32,14 @@ DEFAULT_CODECS = "jpeg,webp,avif,avif-psnr,jxl,jpeg2000"
     "--codecs",
     default=DEFAULT_CODECS,
     show_default=True,
-    help="Codecs to compare with; also cjxl and avifenc, where installed.",
+    help="Codecs to compare with; also jpeg2000, and cjxl and avifenc, where installed.",
 )
-@click.option("--metrics", default="psnr,ms-ssim", show_default=True, help="Measures of quality.")
+@click.option(
+    "--metrics",
+    default="ssimulacra2,ms-ssim,psnr",
+    show_default=True,
+    help="Measures of quality, the first leads; also butteraugli and cvvdp, where installed.",
+)
 @click.option(
     "-o",
     "--output",
@@ -45,6 +52,12 @@ DEFAULT_CODECS = "jpeg,webp,avif,avif-psnr,jxl,jpeg2000"
     type=click.Choice(["kodak"]),
     help="Add points that others published for these pictures.",
 )
+@click.option(
+    "--pages",
+    metavar="CODECS",
+    default="",
+    help="Also make a page for each picture to compare it with these by eye, as avif,jxl.",
+)
 @MODEL
 @JOBS
 @QUIET
@@ -54,6 +67,7 @@ def evaluate(
     metrics: str,
     output: Path | None,
     published: str | None,
+    pages: str,
     model: Path | None,
     jobs: int | None,
     quiet: bool,
@@ -70,7 +84,7 @@ def evaluate(
     from vaecodec.evaluation.results import make_report
 
     chosen = _codecs(codecs, model, explicit=codecs != DEFAULT_CODECS)
-    names = _metrics(metrics)
+    names, shown = _metrics(metrics), _codecs(pages, model, explicit=True, option="--pages")
     sources, faults = _pictures(folder, published)
     output = output or Path(f"{folder.resolve().name}.report")
     planned = plan_jobs(sources, chosen, names, output)
@@ -81,7 +95,8 @@ def evaluate(
             complete = _measure(planned, chosen, workers, quiet)
             points = read_published(published) if published else None
             report = make_report(folder.resolve().name, complete, chosen, points, workers)
-            page = write_report(report, output)
+            links = _pages(report.sources, shown, output, quiet) if len(shown) > 1 else {}
+            page = write_report(report, output, links)
     except KeyboardInterrupt:
         click.echo("stopped; what was measured is kept, the same command continues", err=True)
         sys.exit(130)
@@ -115,19 +130,21 @@ def _check_extra() -> None:
         raise UsageError(f"eval needs {' and '.join(missing)}; pip install '.[eval]'")
 
 
-def _codecs(text: str, model: Path | None, explicit: bool) -> "list[MeasuredCodec]":
+def _codecs(
+    text: str, model: Path | None, explicit: bool, option: str = "--codecs"
+) -> "list[OwnCodec | AnyReferenceCodec]":
     """vaecodec and those named; of the default ones that are not installed a line is said."""
     from vaecodec.evaluation.own_codec import OwnCodec
     from vaecodec.evaluation.reference_codecs import REFERENCE_CODECS
 
-    chosen: list[MeasuredCodec] = [OwnCodec(model)]
+    chosen: list[OwnCodec | AnyReferenceCodec] = [OwnCodec(model)]
     for name in dict.fromkeys(part.strip() for part in text.split(",") if part.strip()):
         if name not in REFERENCE_CODECS:
-            raise UsageError(f"--codecs {name}: unknown; there are {', '.join(REFERENCE_CODECS)}")
+            raise UsageError(f"{option} {name}: unknown; there are {', '.join(REFERENCE_CODECS)}")
         if REFERENCE_CODECS[name].available():
             chosen.append(REFERENCE_CODECS[name])
         elif explicit:
-            raise UsageError(f"--codecs {name}: not installed; {REFERENCE_CODECS[name].hint}")
+            raise UsageError(f"{option} {name}: not installed; {REFERENCE_CODECS[name].hint}")
         else:
             click.echo(
                 f"vaecodec: {name}: not installed, left out; {REFERENCE_CODECS[name].hint}",
@@ -143,6 +160,8 @@ def _metrics(text: str) -> tuple[str, ...]:
     for name in names:
         if name not in METRICS:
             raise UsageError(f"--metrics {name}: unknown; there are {', '.join(METRICS)}")
+        if hint := METRICS[name].missing():
+            raise UsageError(f"--metrics {name}: not installed; {hint}")
     if not names:
         raise UsageError(f"--metrics: name at least one of {', '.join(METRICS)}")
     return names
@@ -174,6 +193,27 @@ def _measure(
     if not complete:
         raise VaecodecError("no picture was measured with all codecs")
     return complete
+
+
+def _pages(
+    sources: "list[EvaluatedPicture]",
+    codecs: "list[OwnCodec | AnyReferenceCodec]",
+    output: Path,
+    quiet: bool,
+) -> dict[str, str]:
+    """Comparison pages of all pictures, by name; what is there already stays."""
+    from vaecodec.evaluation.own_codec import OwnCodec
+    from vaecodec.evaluation.picture_pages import write_pages
+
+    own = next(codec for codec in codecs if isinstance(codec, OwnCodec))
+    others = [codec for codec in codecs if not isinstance(codec, OwnCodec)]
+    links = {}
+    with Progress(not quiet, in_logs=True) as progress:
+        for name, address in write_pages(sources, own, others, output):
+            links[name] = address
+            share = len(links) / len(sources)
+            progress.show(share, f"{len(links)} of {len(sources)} pages, {progress.left(share)}")
+    return links
 
 
 def _unfinished(planned: "list[LadderJob]", codecs: "list[MeasuredCodec]") -> "list[LadderJob]":

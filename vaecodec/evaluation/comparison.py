@@ -1,6 +1,7 @@
-"""One picture by vaecodec and by another codec at the same file size, to be looked at."""
+"""One picture by vaecodec and by other codecs at the same file size, to be looked at."""
 
 import math
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -14,15 +15,15 @@ from vaecodec.codec.rate_control import TOLERANCE, Target, Trial, require, searc
 from vaecodec.codec.targets import encode_to_target
 from vaecodec.codec.tiling import Region
 from vaecodec.errors import VaecodecError
-from vaecodec.evaluation.reference_codecs import ReferenceCodec, ToolCodec
+from vaecodec.evaluation.reference_codecs import AnyReferenceCodec, ReferenceCodec
 from vaecodec.inference.model import Model
-from vaecodec.metrics.distortion import psnr_db
+from vaecodec.metrics.distortion import METRICS
 from vaecodec.metrics.ms_ssim import SIDE as MS_SSIM_SIDE
-from vaecodec.metrics.ms_ssim import ms_ssim
 from vaecodec.picture.picture import Picture
 from vaecodec.version import __version__
 
-MAX_SHOWN_PIXELS = 2 * 2**20  # of a page, which holds three lossless pictures
+MAX_SHOWN_PIXELS = 2 * 2**20  # of a page, which holds lossless pictures
+FIGURES = ("ssimulacra2", "ms-ssim", "psnr")  # METRICS that are told of each picture
 _NEAR = 0.002  # of the size: below it by as much is near enough
 _STEPS = 4  # qualities that are tried of another codec, for each whole one of 1 to 100
 
@@ -31,7 +32,8 @@ _STEPS = 4  # qualities that are tried of another codec, for each whole one of 1
 class Shown:
     """A codec's picture: uint8 `[H, W, 3]`, and what is told of it.
 
-    `name`: short; `title`: with its settings; `ms_ssim`: None for a picture too small for it.
+    `name`: short; `title`: with its settings; `figures`: by name of FIGURES, None where a picture
+    is too small for it.
     """
 
     name: str
@@ -39,8 +41,7 @@ class Shown:
     quality: float
     size_bytes: int
     pixels: np.ndarray
-    psnr_db: float
-    ms_ssim: float | None
+    figures: dict[str, float | None]
 
     @property
     def bpp(self) -> float:
@@ -76,7 +77,7 @@ def show_own(
     return _shown("vaecodec", title, quality_of_level(level), data, decoded, pixels)
 
 
-def show_reference(pixels: np.ndarray, codec: ReferenceCodec | ToolCodec, size_bytes: int) -> Shown:
+def show_reference(pixels: np.ndarray, codec: AnyReferenceCodec, size_bytes: int) -> Shown:
     """Another codec's picture of uint8 `[H, W, 3]`, its file as near to `size_bytes` as its
     qualities allow.
 
@@ -108,29 +109,38 @@ def show_reference(pixels: np.ndarray, codec: ReferenceCodec | ToolCodec, size_b
     return _shown(name, f"{codec.title}, {codec.version()}", quality, nearest.data, decoded, pixels)
 
 
-def show_both(
+def show_all(
     pixels: np.ndarray,
     model: Model,
-    codec: ReferenceCodec | ToolCodec,
+    codecs: Sequence[AnyReferenceCodec],
     level: int,
     target_bytes: float | None = None,
-) -> tuple[Shown, Shown]:
-    """vaecodec's and another codec's picture at one size.
+) -> list[Shown]:
+    """vaecodec's picture, the first, and those of other codecs at one size.
 
-    The other is brought to the size of vaecodec's file at `level` (or `target_bytes`). Its
-    qualities may be far apart, so vaecodec's, which is continuous, is then brought to what it
-    reached.
+    The others are brought to the size of vaecodec's file at `level` (or `target_bytes`). The
+    qualities of one may be far apart, so where it is the only one, vaecodec's, which is continuous,
+    is then brought to what it reached.
     """
     own = show_own(pixels, model, level, target_bytes)
-    other = show_reference(pixels, codec, own.size_bytes)
-    if abs(other.size_bytes / own.size_bytes - 1) > TOLERANCE:
+    others = [show_reference(pixels, codec, own.size_bytes) for codec in codecs]
+    names = [other.name for other in others]
+    for number, codec in enumerate(codecs):
+        if names.count(names[number]) > 1:
+            others[number] = replace(others[number], name=f"{names[number]} ({codec.name})")
+    reached = others[0].size_bytes
+    if len(others) == 1 and abs(reached / own.size_bytes - 1) > TOLERANCE:
         with suppress(VaecodecError):  # vaecodec's scale ends here
-            own = show_own(pixels, model, level, other.size_bytes)
-    return own, other
+            own = show_own(pixels, model, level, reached)
+    return [own, *others]
 
 
 def _shown(
     name: str, title: str, quality: float, data: bytes, decoded: np.ndarray, pixels: np.ndarray
 ) -> Shown:
-    similarity = ms_ssim(pixels, decoded) if min(pixels.shape[:2]) >= MS_SSIM_SIDE else None
-    return Shown(name, title, quality, len(data), decoded, psnr_db(pixels, decoded), similarity)
+    small = min(pixels.shape[:2]) < MS_SSIM_SIDE
+    figures = {
+        metric: None if small and metric == "ms-ssim" else METRICS[metric].measure(pixels, decoded)
+        for metric in FIGURES
+    }
+    return Shown(name, title, quality, len(data), decoded, figures)

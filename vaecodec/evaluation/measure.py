@@ -1,14 +1,4 @@
-"""Codecs measured on pictures: every quality of a ladder, real files, their bytes, quality, times.
-
-What was measured is kept in the folder of the report, a record for each picture and codec, so that
-an evaluation can be stopped and continued, and one with another model measures only that model.
-A record is JSON, rewritten after every point:
-
-    format   "vaecodec points 1"
-    made_by  SHA-256 of the picture file, name and version of the codec (and model)
-    pixels   of the picture
-    points   for each quality: "quality", "bytes", "encode_seconds", "decode_seconds", the metrics
-"""
+"""Codecs measured on pictures: all qualities of a ladder, real files, bytes, quality, times."""
 
 import multiprocessing
 import os
@@ -32,9 +22,11 @@ from vaecodec.evaluation.records import (
     LadderJob,
     MeasuredCodec,
     Point,
-    _write_record,
+    missing_metrics,
     missing_qualities,
     read_record,
+    seconds_key,
+    write_record,
 )
 from vaecodec.evaluation.reference_codecs import REFERENCE_CODECS
 from vaecodec.metrics.distortion import METRICS
@@ -121,20 +113,19 @@ def _end_with_parent() -> None:
 def _work(job: LadderJob) -> LadderOutcome:
     codec = _codecs[job.codec]
     try:
-        points = read_record(job)
+        points = {point["quality"]: point for point in read_record(job)}
     except FormatError:
-        points = []
+        points = {}
     try:
-        missing = missing_qualities(job, codec.ladder, points)
+        missing = missing_qualities(job, codec.ladder, list(points.values()))
         if missing:
-            points = [p for p in points if p["quality"] not in missing]
             pixels = read_rgb(job.source.path)
             codec.decode(codec.encode(Image.new("RGB", (64, 64)), codec.ladder[0]))  # warms up
         for quality in missing:
             if _stop.is_set():
                 return LadderOutcome(job, "stopped")
-            points.append(_point(codec, pixels, quality, job.metrics))
-            _write_record(job, points)
+            points[quality] = _point(job, pixels, quality, points.get(quality, {}))
+            write_record(job, list(points.values()))
     except MemoryError:
         return LadderOutcome(job, f"{job.source.path}: not enough memory for {codec.title}")
     except VaecodecError as error:
@@ -142,15 +133,24 @@ def _work(job: LadderJob) -> LadderOutcome:
     return LadderOutcome(job)
 
 
-def _point(
-    codec: MeasuredCodec, pixels: np.ndarray, quality: float, metrics: tuple[str, ...]
-) -> Point:
-    image = Image.fromarray(pixels)
+def _point(job: LadderJob, pixels: np.ndarray, quality: float, known: Point) -> Point:
+    """What is `known` of a point already, and what it lacks of the job's metrics."""
+    codec, image = _codecs[job.codec], Image.fromarray(pixels)
     started = time.perf_counter()
     data = codec.encode(image, quality)
     encoded = time.perf_counter()
     decoded = np.asarray(codec.decode(data))
-    seconds = encoded - started, time.perf_counter() - encoded
-    point = {"quality": quality, "bytes": len(data)}
-    point |= {"encode_seconds": round(seconds[0], 6), "decode_seconds": round(seconds[1], 6)}
-    return point | {name: METRICS[name].measure(pixels, decoded) for name in metrics}
+    point = {
+        "quality": quality,
+        "bytes": len(data),
+        "encode_seconds": round(encoded - started, 6),
+        "decode_seconds": round(time.perf_counter() - encoded, 6),
+    }
+    if known.get("bytes") == len(data):
+        point = known
+    for metric in missing_metrics(job, point):
+        started = time.perf_counter()
+        value = METRICS[metric].measure(pixels, decoded)
+        seconds = time.perf_counter() - started
+        point = point | {metric: value, seconds_key(metric): round(seconds, 6)}
+    return point

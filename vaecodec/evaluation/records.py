@@ -6,7 +6,10 @@ A record is JSON, rewritten after every point:
     format   "vaecodec points 1"
     made_by  SHA-256 of the picture file, name and version of the codec (and model)
     pixels   of the picture
-    points   for each quality: "quality", "bytes", "encode_seconds", "decode_seconds", the metrics
+    points   for each quality: "quality", "bytes", "encode_seconds", "decode_seconds", and for each
+             metric its value by its name and the seconds that it took, as "NAME_seconds"
+
+Asked for a metric that a point lacks, the codec makes its file again, and only that is measured.
 """
 
 import hashlib
@@ -127,6 +130,16 @@ def read_record(job: LadderJob) -> list[Point]:
         raise FormatError(f"{job.record}: damaged, or not a record of these points") from None
 
 
+def seconds_key(metric: str) -> str:
+    """Where a point keeps how long a metric took."""
+    return f"{metric}_seconds"
+
+
+def missing_metrics(job: LadderJob, point: Point) -> list[str]:
+    """The metrics of the job that a point does not hold."""
+    return [m for m in job.metrics if not {m, seconds_key(m)} <= set(point)]
+
+
 def _is_measure(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
 
@@ -135,11 +148,11 @@ def missing_qualities(
     job: LadderJob, ladder: tuple[float, ...], points: list[Point]
 ) -> list[float]:
     """The qualities of the ladder that `points` do not hold with all of the job's metrics."""
-    complete = {p["quality"] for p in points if all(metric in p for metric in job.metrics)}
+    complete = {p["quality"] for p in points if not missing_metrics(job, p)}
     return [quality for quality in ladder if quality not in complete]
 
 
-def _write_record(job: LadderJob, points: list[Point]) -> None:
+def write_record(job: LadderJob, points: list[Point]) -> None:
     width, height = job.source.size
     record = {
         "format": FORMAT,

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,9 @@ def open_folder(folder: Path) -> None:
         write_json(index, {"format": FORMAT, "complete": False})
 
 
-def write_report(report: EvaluationReport, folder: Path) -> Path:
-    """Write all files of a report into its folder; returns the page to open."""
+def write_report(report: EvaluationReport, folder: Path, pages: Mapping[str, str]) -> Path:
+    """Write all files of a report into its folder; returns the page to open. `pages`: addresses of
+    comparison pages, by the name of the picture."""
     from vaecodec.evaluation.report_page import render
 
     plots = {
@@ -55,7 +57,7 @@ def write_report(report: EvaluationReport, folder: Path) -> Path:
         suffix = "" if theme == "light" else "-dark"
         write_whole(folder / f"{metric}{suffix}.svg", lambda f, s=svg: f.write(s), overwrite=True)
     write_text(folder / "points.csv", _csv(report))
-    write_text(folder / "report.html", render(report, plots))
+    write_text(folder / "report.html", render(report, plots, pages))
     write_json(folder / INDEX, summary(report))
     return folder / "report.html"
 
@@ -92,6 +94,9 @@ def _codec_summary(m: Measured) -> dict[str, Any]:
         },
         "median_encode_seconds_per_megapixel": float(np.median(m.encode)),
         "median_decode_seconds_per_megapixel": float(np.median(m.decode)),
+        "median_metric_seconds_per_megapixel": {
+            name: float(np.median(seconds)) for name, seconds in m.measuring.items()
+        },
     }
 
 
@@ -112,5 +117,5 @@ def _csv(report: EvaluationReport) -> str:
 def _plot(report: EvaluationReport, metric: str, theme: str) -> bytes:
     others = {m.title: m.mean_curve(metric) for m in report.others}
     published = report.published.curves if report.published and metric == "psnr" else {}
-    label = f"{METRICS[metric].title} in dB"
+    label = METRICS[metric].axis
     return draw_rd_curves(report.own.mean_curve(metric), others, published, label, theme)

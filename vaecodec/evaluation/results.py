@@ -2,8 +2,9 @@
 
 A curve's point is the mean over the pictures of bits per pixel and of the metric at one quality
 setting, as in published tables; the BD-rate between two such curves is what is quoted. The mean of
-the BD-rates of single pictures is given beside it. Intervals hold 95 % of 1000 bootstrap samples
-of the pictures.
+the BD-rates of single pictures is given beside it. Both are over the metric's span, cut to what
+both codecs reach. Intervals hold 95 % of 1000 bootstrap samples of the pictures; of fewer than
+FEWEST_SAMPLED pictures samples say nothing.
 """
 
 import os
@@ -15,18 +16,27 @@ import numpy as np
 from vaecodec.errors import FormatError
 from vaecodec.evaluation.own_codec import OwnCodec
 from vaecodec.evaluation.published import Published
-from vaecodec.evaluation.records import EvaluatedPicture, LadderJob, MeasuredCodec, read_record
+from vaecodec.evaluation.records import (
+    EvaluatedPicture,
+    LadderJob,
+    MeasuredCodec,
+    Point,
+    read_record,
+    seconds_key,
+)
 from vaecodec.metrics.bd_rate import bd_rate_percent
 from vaecodec.metrics.distortion import METRICS
 
 SAMPLES = 1000
+FEWEST_SAMPLED = 8  # pictures
 
 
 @dataclass(frozen=True)
 class Measured:
     """All points of a codec. `qualities` `[Q]`; the arrays `[Q, pictures]`.
 
-    `metrics`: by name, in their own units; `encode` and `decode`: seconds per megapixel.
+    `metrics`: by name, in their own units; `encode`, `decode` and, by name of the metric,
+    `measuring`: seconds per megapixel; `megapixels` `[pictures]`.
     """
 
     name: str
@@ -37,15 +47,17 @@ class Measured:
     metrics: dict[str, np.ndarray]
     encode: np.ndarray
     decode: np.ndarray
+    measuring: dict[str, np.ndarray]
+    megapixels: np.ndarray
 
     def mean_curve(self, metric: str, pictures: np.ndarray | None = None) -> np.ndarray:
-        """Points (bpp, decibels) `[Q, 2]` of the means over `pictures` (None: all)."""
+        """Points (bpp, quality as curves use it) `[Q, 2]`: means over `pictures` (None: all)."""
         chosen = slice(None) if pictures is None else pictures
-        quality = METRICS[metric].to_db(self.metrics[metric][:, chosen].mean(1))
+        quality = METRICS[metric].to_curve(self.metrics[metric][:, chosen].mean(1))
         return np.stack([self.bpp[:, chosen].mean(1), quality], axis=1)
 
     def curve_of(self, metric: str, picture: int) -> np.ndarray:
-        """Points (bpp, decibels) `[Q, 2]` of one picture."""
+        """Points (bpp, quality as curves use it) `[Q, 2]` of one picture."""
         return self.mean_curve(metric, np.array([picture]))
 
 
@@ -53,7 +65,7 @@ class Measured:
 class Comparison:
     """BD-rates in percent of one codec against another; None where the curves do not meet.
 
-    `interval` and `each_interval`: of `of_means` and `mean_of_each`, None below two pictures.
+    `interval` and `each_interval`: of `of_means` and `mean_of_each`, None for few pictures.
     """
 
     against: str
@@ -68,36 +80,39 @@ class Comparison:
 def compare(anchor: Measured, test: Measured, metric: str) -> Comparison:
     """How much larger (or, negative, smaller) the files of `test` are than those of `anchor`."""
     pictures = anchor.bpp.shape[1]
-    each = [bd_rate(anchor.curve_of(metric, i), test.curve_of(metric, i)) for i in range(pictures)]
+    span = METRICS[metric].curve_span
+    each = [
+        bd_rate(anchor.curve_of(metric, i), test.curve_of(metric, i), span) for i in range(pictures)
+    ]
     found = np.array([value for value in each if value is not None])
     rng = np.random.default_rng(0)
-    samples = []
-    for _ in range(SAMPLES if pictures > 1 else 0):
+    samples, means = [], []
+    for _ in range(SAMPLES if len(found) >= FEWEST_SAMPLED else 0):
         drawn = rng.integers(0, pictures, pictures)
         curves = (codec.mean_curve(metric, drawn) for codec in (anchor, test))
-        samples.append(bd_rate(*curves))
-    rng = np.random.default_rng(0)
-    means = found[rng.integers(0, len(found), (SAMPLES, len(found)))].mean(1) if len(found) else []
+        samples.append(bd_rate(*curves, span))
+        means.append(float(found[rng.integers(0, len(found), len(found))].mean()))
     return Comparison(
         against=anchor.name,
         metric=metric,
-        of_means=bd_rate(anchor.mean_curve(metric), test.mean_curve(metric)),
+        of_means=bd_rate(anchor.mean_curve(metric), test.mean_curve(metric), span),
         interval=_interval([s for s in samples if s is not None]),
         each=each,
         mean_of_each=float(found.mean()) if len(found) else None,
-        each_interval=_interval(means) if len(found) > 1 else None,
+        each_interval=_interval(means),
     )
 
 
-def bd_rate(anchor: np.ndarray, test: np.ndarray) -> float | None:
-    """BD-rate in percent between curves of points (bpp, decibels), None where they do not meet."""
+def bd_rate(anchor: np.ndarray, test: np.ndarray, span: tuple[float, float]) -> float | None:
+    """BD-rate in percent over a span of quality between curves of points (bpp, quality), None where
+    they do not meet."""
     try:
-        return bd_rate_percent([tuple(p) for p in anchor], [tuple(p) for p in test])
+        return bd_rate_percent([tuple(p) for p in anchor], [tuple(p) for p in test], span)
     except ValueError:
         return None
 
 
-def _interval(values) -> tuple[float, float] | None:
+def _interval(values: list[float]) -> tuple[float, float] | None:
     if len(values) == 0:
         return None
     low, high = np.percentile(values, (2.5, 97.5))
@@ -134,7 +149,11 @@ def collect(jobs: list[LadderJob], codecs: list[MeasuredCodec]) -> list[Measured
         megapixels = np.array([job.source.size[0] * job.source.size[1] for job in own_jobs]) / 1e6
         points = [{point["quality"]: point for point in read_record(job)} for job in own_jobs]
 
-        def table(name: str, points=points, ladder=codec.ladder) -> np.ndarray:
+        def table(
+            name: str,
+            points: list[dict[float, Point]] = points,
+            ladder: tuple[float, ...] = codec.ladder,
+        ) -> np.ndarray:
             try:
                 return np.array([[p[quality][name] for p in points] for quality in ladder])
             except KeyError:
@@ -150,6 +169,8 @@ def collect(jobs: list[LadderJob], codecs: list[MeasuredCodec]) -> list[Measured
                 {metric: table(metric) for metric in own_jobs[0].metrics},
                 table("encode_seconds") / megapixels,
                 table("decode_seconds") / megapixels,
+                {m: table(seconds_key(m)) / megapixels for m in own_jobs[0].metrics},
+                megapixels,
             )
         )
     return collected
@@ -169,8 +190,8 @@ def make_report(
     metrics = jobs[0].metrics
     rates = {}
     if published is not None and "psnr" in metrics:
-        curve = own.mean_curve("psnr")
-        rates = {codec: bd_rate(points, curve) for codec, points in published.curves.items()}
+        curve, span = own.mean_curve("psnr"), METRICS["psnr"].curve_span
+        rates = {codec: bd_rate(points, curve, span) for codec, points in published.curves.items()}
     return EvaluationReport(
         name,
         [job.source for job in jobs if job.codec == own.name],

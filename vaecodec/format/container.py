@@ -47,8 +47,8 @@ type that it does not know when it is optional and refuses it when it is require
          4   4*k  the entropy coder's words (see entropy/coder)
 
 Payloads of lossless slices and pictures are described in codec/lossless. Where a slice is
-synthesised, latents of a lossless one beside it are those that g_a gives, not rounded, of its samples, extended
-to whole latent positions by repeating the edge.
+synthesised, latents of a lossless one beside it are those that g_a gives, not rounded, of its
+samples, extended to whole latent positions by repeating the edge.
 """
 
 import io

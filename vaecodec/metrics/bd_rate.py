@@ -7,20 +7,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from scipy.interpolate import PchipInterpolator
 
+EVERYWHERE = (-math.inf, math.inf)
+
 
 def bd_rate_percent(
-    anchor: Sequence[tuple[float, float]], test: Sequence[tuple[float, float]]
+    anchor: Sequence[tuple[float, float]],
+    test: Sequence[tuple[float, float]],
+    span: tuple[float, float] = EVERYWHERE,
 ) -> float:
     """Mean difference in rate of `test` against `anchor` at equal quality, in percent.
 
-    Each curve is a sequence of (rate, quality in dB). Bjontegaard (VCEG-M33) with piecewise cubic
-    (PCHIP) interpolation of log rate over quality, over the range of quality that both cover.
-    Points that are not better than a cheaper one are left out. Raises ValueError without a common
-    range.
+    Each curve is a sequence of (rate, quality, which rises). Bjontegaard (VCEG-M33) with piecewise
+    cubic (PCHIP) interpolation of log rate over quality, over the part of `span` that both curves
+    reach. Points that are not better than a cheaper one are left out. Raises ValueError without a
+    common range.
     """
     curves = [_log_rate_over_quality(curve) for curve in (anchor, test)]
-    low = max(curve.x[0] for curve in curves)
-    high = min(curve.x[-1] for curve in curves)
+    low = max(span[0], *(curve.x[0] for curve in curves))
+    high = min(span[1], *(curve.x[-1] for curve in curves))
     if high <= low:
         raise ValueError("the curves have no range of quality in common")
     areas = [float(curve.integrate(low, high)) for curve in curves]

@@ -1,195 +1,3 @@
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
-  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>{{name}}: vaecodec and {{against}} at the same size</title>
-<link rel="icon" href="data:,">
-<style>
-:root {
-  color-scheme: light dark;
-  --ink: #1b1f24; --soft: #59636e; --paper: #fbfbfc; --card: #fff; --line: #dde1e6;
-  --stage: #e3e6ea; --own: #0f766e; --peer: #b45309; --focus: #2563eb;
-}
-@media (prefers-color-scheme: dark) {
-  :root {
-    --ink: #e7eaee; --soft: #98a2ae; --paper: #101317; --card: #191d23; --line: #2c333c;
-    --stage: #07090b; --own: #2dd4bf; --peer: #fbbf24; --focus: #60a5fa;
-  }
-}
-* { box-sizing: border-box }
-html { height: 100% }
-body {
-  margin: 0; min-height: 100%; display: flex; flex-direction: column;
-  font: 15px/1.45 system-ui, -apple-system, "Segoe UI", sans-serif; color: var(--ink);
-  background: var(--paper); -webkit-text-size-adjust: 100%;
-}
-header, .below { padding: .9rem clamp(.9rem, 3vw, 2rem) }
-h1 { font-size: 1.2rem; line-height: 1.25; margin: 0; overflow-wrap: anywhere }
-h1 .own { color: var(--own) } h1 .peer { color: var(--peer) }
-p { margin: .2rem 0 0; color: var(--soft) }
-.hidden { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%) }
-
-.bar { display: flex; flex-wrap: wrap; gap: .5rem .6rem; align-items: center; margin-top: .75rem }
-.bar fieldset { border: 0; padding: 0; margin: 0; display: flex }
-.bar label, .bar button, .bar select {
-  font: inherit; font-size: .9rem; line-height: 1.2; color: var(--ink); background: var(--card);
-  border: 1px solid var(--line); border-radius: .5rem; padding: .5rem .75rem; min-height: 2.4rem;
-  cursor: pointer; display: inline-flex; align-items: center; gap: .45rem; touch-action: manipulation;
-}
-.bar select { padding-right: .4rem; appearance: auto; max-width: 11rem }
-.bar button { justify-content: center; min-width: 2.4rem }
-.modes label { border-radius: 0; margin-left: -1px }
-.modes label:first-of-type { border-radius: .5rem 0 0 .5rem; margin-left: 0 }
-.modes label:last-of-type { border-radius: 0 .5rem .5rem 0 }
-.modes label:has(:checked), .toggle:has(:checked) {
-  background: var(--ink); color: var(--paper); border-color: var(--ink);
-}
-.modes input { position: absolute; opacity: 0; pointer-events: none }
-.toggle input { margin: 0; accent-color: var(--own) }
-.bar .pair { gap: .5rem; align-items: center; color: var(--soft); font-size: .9rem }
-.bar .zoom { margin-left: auto; gap: .3rem; align-items: center }
-.zoom output { min-width: 4rem; text-align: center; font-variant-numeric: tabular-nums }
-[hidden] { display: none !important }
-:focus-visible, label:has(:focus-visible) { outline: 3px solid var(--focus); outline-offset: 2px }
-
-#stage {
-  position: relative; flex: 1 0 auto; height: min(58vh, max(15rem, 100vw * var(--ratio)));
-  overflow: hidden;
-  background: var(--stage); border-block: 1px solid var(--line); user-select: none;
-  -webkit-user-select: none; touch-action: pan-y; cursor: grab;
-}
-#stage:focus-visible { outline-offset: -3px }
-#stage.zoomed { touch-action: none }
-#stage.dragging { cursor: grabbing }
-#stage.slide:not(.zoomed) { cursor: col-resize }
-.pane { position: absolute; inset: 0; margin: 0; overflow: hidden; background: var(--stage) }
-.pane.off { visibility: hidden }
-.world { position: absolute; inset: 0; overflow: hidden; isolation: isolate }
-.world img { position: absolute; max-width: none; display: block; -webkit-user-drag: none }
-.pixels .world img { image-rendering: pixelated }
-.world .under { mix-blend-mode: difference; display: none }
-.pane.difference .under { display: block }
-figcaption {
-  position: absolute; top: .7rem; left: .7rem; padding: .25rem .65rem; border-radius: 2rem;
-  font-size: .82rem; font-weight: 600; color: #fff; background: rgb(15 18 22 / .78);
-  border: 1px solid rgb(255 255 255 / .18); pointer-events: none; white-space: nowrap;
-  font-variant-numeric: tabular-nums; max-width: calc(100% - 1.4rem);
-}
-figcaption::before {
-  content: ""; display: inline-block; width: .55rem; height: .55rem; border-radius: 50%;
-  background: #cbd5e1; margin-right: .45rem;
-}
-.pane.own figcaption::before { background: #2dd4bf }
-.pane.peer figcaption::before { background: #fbbf24 }
-.slide .pane.second figcaption { left: auto; right: .7rem }
-.side { display: grid; grid-template-columns: repeat(3, 1fr); gap: 2px }
-.side .pane { position: relative }
-@media (max-aspect-ratio: 1/1) {
-  .side#stage {
-    grid-template-columns: none; grid-template-rows: repeat(3, 1fr);
-    height: min(180vh, 4px + 3 * 100vw * var(--ratio));
-  }
-}
-#divider {
-  position: absolute; top: 0; bottom: 0; width: 44px; margin-left: -22px; cursor: col-resize;
-  touch-action: none; display: none;
-}
-.slide #divider { display: block }
-#divider::before {
-  content: ""; position: absolute; inset: 0 21px; background: #fff;
-  box-shadow: 0 0 0 1px rgb(0 0 0 / .35), 0 0 10px rgb(0 0 0 / .35);
-}
-#divider::after {
-  content: "\2039\2002\203A"; position: absolute; left: 2px; top: 50%; width: 40px; height: 40px;
-  margin-top: -20px; border-radius: 50%; background: #fff; color: #1b1f24; font: 600 17px/37px
-  system-ui, sans-serif; text-align: center; box-shadow: 0 0 0 1px rgb(0 0 0 / .25), 0 2px 8px
-  rgb(0 0 0 / .35);
-}
-#divider:focus-visible { outline: none }
-#divider:focus-visible::after { box-shadow: 0 0 0 4px var(--focus) }
-
-.below { display: flex; flex-wrap: wrap; gap: .8rem 3rem; align-items: flex-start }
-.wide { overflow-x: auto; max-width: 100% }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { padding: .3rem 0 .3rem clamp(.7rem, 2vw, 1.6rem); text-align: right; white-space: nowrap }
-th:first-child { padding-left: 0; text-align: left }
-abbr { text-decoration: none }
-thead th { color: var(--soft); font-weight: 500; font-size: .85rem }
-tbody tr { border-top: 1px solid var(--line) }
-tr.own th { color: var(--own) } tr.peer th { color: var(--peer) }
-.notes { flex: 1 1 20rem; font-size: .85rem; color: var(--soft) }
-.notes p:first-child { margin-top: 0 }
-@media (hover: none) and (pointer: coarse) { .keyboard { display: none } }
-kbd {
-  font: inherit; font-size: .8rem; padding: 0 .35rem; border: 1px solid var(--line);
-  border-radius: .3rem; background: var(--card); color: var(--ink);
-}
-@media (max-width: 40rem) {
-  body { font-size: 14px }
-  .bar .zoom { margin-left: 0 }
-  th, td { padding-left: .4rem } table { font-size: 12px }
-  .bar label, .bar button, .bar select { padding: .5rem .6rem }
-  .bar select { max-width: 8.4rem }
-}
-</style>
-</head>
-<body>
-<header>
-  <h1>{{name}}: <span class="own">vaecodec</span> and <span class="peer">{{against}}</span>
-    at {{how}} file size</h1>
-  <p>{{size}} pixels. vaecodec {{own_bytes}} bytes, {{against}} {{peer_bytes}} bytes ({{more}}).</p>
-  <div class="bar">
-    <fieldset class="modes"><legend class="hidden">How to compare</legend>
-      <label><input type="radio" name="mode" value="slide" checked>Slider</label>
-      <label><input type="radio" name="mode" value="flicker">Flicker</label>
-      <label><input type="radio" name="mode" value="side">Side by side</label>
-    </fieldset>
-    <fieldset class="pair"><legend class="hidden">Pictures</legend>
-      <select id="first" aria-label="First picture"></select> and
-      <select id="second" aria-label="Second picture"></select>
-    </fieldset>
-    <button id="play" type="button" hidden>Pause</button>
-    <label class="toggle"><input type="checkbox" id="difference">Difference</label>
-    <select id="times" aria-label="Difference is multiplied by" hidden>
-      <option value="2">&times; 2</option><option value="4">&times; 4</option>
-      <option value="8" selected>&times; 8</option><option value="16">&times; 16</option>
-      <option value="32">&times; 32</option>
-    </select>
-    <fieldset class="zoom"><legend class="hidden">Zoom</legend>
-      <button id="out" type="button" aria-label="Zoom out">&minus;</button>
-      <output id="percent" aria-live="polite" aria-label="Zoom">100 %</output>
-      <button id="in" type="button" aria-label="Zoom in">+</button>
-      <button id="fit" type="button">Fit</button>
-    </fieldset>
-  </div>
-</header>
-<div id="stage" class="slide" style="--ratio: {{ratio}}" tabindex="0" role="group"
-  aria-describedby="keys" aria-label="Pictures, one over the other">
-{{panes}}
-<div id="divider" role="slider" tabindex="0" aria-label="Divider" aria-valuemin="0"
-  aria-valuemax="100" aria-valuenow="50" aria-orientation="horizontal"></div>
-</div>
-<div class="below">
-  <div class="wide"><table>
-    <caption class="hidden">Bytes and quality</caption>
-    <thead><tr><th></th><th scope="col">bytes</th><th scope="col"><abbr title="bits per pixel">bpp</abbr></th>
-      <th scope="col">PSNR, dB</th><th scope="col">MS-SSIM</th><th scope="col">quality</th></tr></thead>
-    <tbody>{{facts}}</tbody>
-  </table></div>
-  <div class="notes">
-    <p id="keys">Wheel or pinch zooms, dragging moves, a double click shows pixels.
-      <span class="keyboard">Keys in the picture:
-      <kbd>S</kbd> slider, <kbd>F</kbd> flicker, <kbd>B</kbd> side by side, <kbd>D</kbd> difference,
-      <kbd>X</kbd> swap, <kbd>Space</kbd> the other one, <kbd>O</kbd> held shows the original,
-      <kbd>+</kbd> <kbd>&minus;</kbd> <kbd>0</kbd> <kbd>1</kbd> zoom, arrows move.</span></p>
-    <p>100&nbsp;% is one pixel of the picture on one of the screen. A difference is that to the
-      original, in each channel. Bold is the better. {{made_by}}.</p>
-  </div>
-</div>
-<script>
 "use strict";
 const $ = id => document.getElementById(id);
 const stage = $("stage"), divider = $("divider");
@@ -234,8 +42,10 @@ function draw() {
   const [left, right] = visible(), x = left + state.split * (right - left);
   panes.forEach((pane, i) => {
     for (const image of pane.querySelectorAll("img")) image.style.cssText = style;
-    const differs = difference && i > 0;  // the original is shown as it is
+    const seen = difference && i > 0 && times === "map";  // the original is shown as it is
+    const differs = difference && i > 0 && !seen;
     pane.classList.toggle("difference", differs);
+    pane.classList.toggle("seen", seen);
     pane.firstElementChild.style.filter = differs ? `brightness(${times})` : "";
     const on = held ? i === 0 : state.mode === "side" || (state.mode === "flicker" ?
       i === state.shown : i === state.first || i === state.second);
@@ -247,7 +57,7 @@ function draw() {
     const caption = pane.querySelector("figcaption");
     caption.dataset.label ||= caption.textContent;
     caption.textContent = caption.dataset.label +
-      (differs ? ` \u00b7 difference \u00d7 ${times}` : "");
+      (differs ? ` \u00b7 difference \u00d7 ${times}` : seen ? " \u00b7 what is seen" : "");
   });
   divider.style.left = `${x}px`;
   divider.style.zIndex = 2;
@@ -258,6 +68,7 @@ function draw() {
   $("first").value = state.first;
   $("second").value = state.second;
   $("times").hidden = !difference;
+  $("legend").hidden = !difference || times !== "map";
   $("play").hidden = state.mode !== "flicker";
   $("play").textContent = timer ? "Pause" : "Play";
   document.querySelector(".pair").hidden = state.mode === "side";
@@ -393,8 +204,10 @@ const keys = {
     if (state.mode === "flicker") { play(false); other(); } else choose(state.second, state.first);
   },
 };
-stage.addEventListener("keydown", event => {
-  if (event.ctrlKey || event.altKey || event.metaKey) return;
+// Anywhere on the page, but for the keys that a control has a use for itself.
+document.addEventListener("keydown", event => {
+  if (event.ctrlKey || event.altKey || event.metaKey || event.target.closest("select")) return;
+  if (event.target.closest("input, button") && /^( |Enter|Arrow.*)$/.test(event.key)) return;
   const arrow = arrows[event.key], action = keys[event.key.toLowerCase()];
   if (arrow && state.scale) moveBy(-60 * arrow[0], -60 * arrow[1]);
   else if (arrow && arrow[0] && state.mode === "slide") {
@@ -405,8 +218,8 @@ stage.addEventListener("keydown", event => {
   event.preventDefault();
 });
 const release = () => { if (held) { held = false; draw(); } };
-stage.addEventListener("keyup", event => { if (event.key.toLowerCase() === "o") release(); });
-stage.addEventListener("blur", release, true);
+document.addEventListener("keyup", event => { if (event.key.toLowerCase() === "o") release(); });
+window.addEventListener("blur", release);
 
 for (const input of document.querySelectorAll("input[name=mode]"))
   input.addEventListener("change", () => setMode(input.value));
@@ -420,7 +233,7 @@ $("out").addEventListener("click", () => zoomBy(1 / STEP));
 $("fit").addEventListener("click", () => zoomTo(0));
 new ResizeObserver(draw).observe(stage);
 
-Promise.all(images.map(image => image.decode())).then(() => {
+Promise.all([...stage.querySelectorAll("img")].map(image => image.decode())).then(() => {
   panes.forEach((pane, i) => {
     const under = new Image();
     under.src = images[0].src;
@@ -434,6 +247,3 @@ Promise.all(images.map(image => image.decode())).then(() => {
   draw();
   document.documentElement.dataset.ready = "";
 });
-</script>
-</body>
-</html>
