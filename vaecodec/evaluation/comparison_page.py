@@ -156,7 +156,8 @@ def _palette() -> np.ndarray:
     places = np.linspace(0, len(_HEAT) - 1, _SHADES)
     stops = np.arange(len(_HEAT))
     bands = [np.interp(places, stops, band) for band in zip(*_HEAT, strict=True)]
-    return np.rint(np.stack(bands, axis=1)).astype(np.uint8)
+    palette: np.ndarray = np.rint(np.stack(bands, axis=1)).astype(np.uint8)
+    return palette
 
 
 def _legend() -> dict[str, Any]:

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -46,7 +46,7 @@ class LadderOutcome:
 
 def measure(
     jobs: list[LadderJob], codecs: list[MeasuredCodec], workers: int
-) -> Iterator[LadderOutcome]:
+) -> Generator[LadderOutcome, None, None]:
     """Do what is missing of the jobs, several at a time, each on one thread.
 
     Closing the iterator stops within a point. Raises VaecodecError where a worker dies. For the
@@ -106,7 +106,9 @@ def _start_worker(model_path: Path, stop: Any) -> None:
 
 def _end_with_parent() -> None:
     """A worker whose parent was killed would wait for work for ever."""
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # as this runs in a worker
+    parent.join()
     os._exit(1)
 
 

@@ -2,6 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -11,6 +12,9 @@ from vaecodec.codec.quality import level_of_quality
 from vaecodec.network.weights import default_weights_path, load_weights
 from vaecodec.picture.picture import Picture
 from vaecodec.version import __version__
+
+if TYPE_CHECKING:
+    from vaecodec.inference.model import Model
 
 
 class OwnCodec:
@@ -38,7 +42,7 @@ class OwnCodec:
         return Image.fromarray(decode_picture(data, self._model).pixels)
 
     @cached_property
-    def _model(self):
+    def _model(self) -> "Model":
         from vaecodec.inference.loading import load_model
 
         model = load_model(self.path, "cpu")

@@ -1,8 +1,14 @@
 """Rate-distortion plots as SVG, for light and for dark pages (needs the extra `eval`)."""
 
 import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _INK = {"light": "#24292f", "dark": "#d0d7de"}
 _OWN = {"light": "#d1242f", "dark": "#ff7b72"}
@@ -41,7 +47,13 @@ def draw_rd_curves(
         figure = Figure(figsize=(6.4, 4.2 + 0.17 * rows), layout="constrained", facecolor="none")
         axes = figure.subplots()
         axes.set_facecolor("none")
-        style = {"color": _OWN[theme], "marker": "o", "markersize": 4.5, "lw": 2.2, "zorder": 5}
+        style: dict[str, Any] = {
+            "color": _OWN[theme],
+            "marker": "o",
+            "markersize": 4.5,
+            "lw": 2.2,
+            "zorder": 5,
+        }
         axes.plot(*own.T, label="vaecodec", **style)
         for i, (title, curve) in enumerate(measured.items()):
             style = {"color": _pick(_MEASURED, i), "marker": _pick(_MARKERS, i), "markersize": 3.5}
@@ -63,18 +75,18 @@ def draw_rd_curves(
         return _svg(figure)
 
 
-def _pick(choices, number: int):
+def _pick(choices: Sequence[str], number: int) -> str:
     return choices[number % len(choices)]
 
 
-def _set_view(axes, own: np.ndarray) -> None:
+def _set_view(axes: "Axes", own: np.ndarray) -> None:
     low, high = own.min(0), own.max(0)
     margin = 0.08 * (high - low)
     axes.set_xlim(0, high[0] + margin[0])
     axes.set_ylim(low[1] - 3 * margin[1], high[1] + margin[1])
 
 
-def _svg(figure) -> bytes:
+def _svg(figure: "Figure") -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()

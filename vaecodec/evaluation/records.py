@@ -38,9 +38,14 @@ Point = dict[str, float]
 class MeasuredCodec(Protocol):
     """What ReferenceCodec and OwnCodec have in common."""
 
-    name: str
-    title: str
-    ladder: tuple[float, ...]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def ladder(self) -> tuple[float, ...]: ...
 
     def version(self) -> str | None:
         """What makes the files."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vaecodec.atomic_files import write_json, write_text, write_whole
+from vaecodec.atomic_files import write_json, write_text
 from vaecodec.errors import UsageError
 from vaecodec.evaluation.rd_plot import draw_rd_curves
 from vaecodec.evaluation.records import POINTS
@@ -55,7 +55,7 @@ def write_report(report: EvaluationReport, folder: Path, pages: Mapping[str, str
     }
     for (metric, theme), svg in plots.items():
         suffix = "" if theme == "light" else "-dark"
-        write_whole(folder / f"{metric}{suffix}.svg", lambda f, s=svg: f.write(s), overwrite=True)
+        write_text(folder / f"{metric}{suffix}.svg", svg.decode("utf-8"))
     write_text(folder / "points.csv", _csv(report))
     write_text(folder / "report.html", render(report, plots, pages))
     write_json(folder / INDEX, summary(report))

@@ -88,8 +88,8 @@ def compare(anchor: Measured, test: Measured, metric: str) -> Comparison:
     rng = np.random.default_rng(0)
     samples, means = [], []
     for _ in range(SAMPLES if len(found) >= FEWEST_SAMPLED else 0):
-        drawn = rng.integers(0, pictures, pictures)
-        curves = (codec.mean_curve(metric, drawn) for codec in (anchor, test))
+        drawn = np.asarray(rng.integers(0, pictures, pictures))
+        curves = anchor.mean_curve(metric, drawn), test.mean_curve(metric, drawn)
         samples.append(bd_rate(*curves, span))
         means.append(float(found[rng.integers(0, len(found), len(found))].mean()))
     return Comparison(

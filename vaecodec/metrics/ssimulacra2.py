@@ -199,7 +199,8 @@ def _from_srgb(values: np.ndarray) -> np.ndarray:
 
 
 def _planar(picture: np.ndarray) -> np.ndarray:
-    return picture.transpose(2, 0, 1)
+    planes: np.ndarray = picture.transpose(2, 0, 1)
+    return planes
 
 
 def _halved(picture: np.ndarray, to_linear: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -215,7 +216,8 @@ def _halved(picture: np.ndarray, to_linear: Callable[[np.ndarray], np.ndarray]) 
         band = halved[:, top // 2 : top // 2 + pairs.shape[1]]
         np.add(pairs[:, :, 0::2], pairs[:, :, 1::2], out=band)
         band *= np.float32(0.25)
-    return halved.transpose(1, 2, 0)
+    result: np.ndarray = halved.transpose(1, 2, 0)
+    return result
 
 
 def _with_surroundings(
