@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
@@ -168,7 +169,7 @@ def _metrics(text: str) -> tuple[str, ...]:
 
 
 def _measure(
-    planned: "list[LadderJob]", codecs: "list[MeasuredCodec]", workers: int, quiet: bool
+    planned: "list[LadderJob]", codecs: "Sequence[MeasuredCodec]", workers: int, quiet: bool
 ) -> "list[LadderJob]":
     """Do what is missing; returns the jobs of the pictures that all codecs could do."""
     from vaecodec.evaluation.measure import measure
@@ -216,7 +217,7 @@ def _pages(
     return links
 
 
-def _unfinished(planned: "list[LadderJob]", codecs: "list[MeasuredCodec]") -> "list[LadderJob]":
+def _unfinished(planned: "list[LadderJob]", codecs: "Sequence[MeasuredCodec]") -> "list[LadderJob]":
     from vaecodec.evaluation.records import missing_qualities, read_record
 
     ladders = {codec.name: codec.ladder for codec in codecs}

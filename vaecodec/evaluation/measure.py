@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -45,7 +45,7 @@ class LadderOutcome:
 
 
 def measure(
-    jobs: list[LadderJob], codecs: list[MeasuredCodec], workers: int
+    jobs: list[LadderJob], codecs: Sequence[MeasuredCodec], workers: int
 ) -> Generator[LadderOutcome, None, None]:
     """Do what is missing of the jobs, several at a time, each on one thread.
 

@@ -15,6 +15,7 @@ Asked for a metric that a point lacks, the codec makes its file again, and only 
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -98,7 +99,7 @@ class LadderJob:
 
 def plan_jobs(
     sources: list[EvaluatedPicture],
-    codecs: list[MeasuredCodec],
+    codecs: Sequence[MeasuredCodec],
     metrics: tuple[str, ...],
     folder: Path,
 ) -> list[LadderJob]:

@@ -9,6 +9,7 @@ FEWEST_SAMPLED pictures samples say nothing.
 
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -141,7 +142,7 @@ class EvaluationReport:
         return f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
 
 
-def collect(jobs: list[LadderJob], codecs: list[MeasuredCodec]) -> list[Measured]:
+def collect(jobs: list[LadderJob], codecs: Sequence[MeasuredCodec]) -> list[Measured]:
     """What the records of complete jobs hold, for each codec. Raises FormatError."""
     collected = []
     for codec in codecs:
@@ -179,7 +180,7 @@ def collect(jobs: list[LadderJob], codecs: list[MeasuredCodec]) -> list[Measured
 def make_report(
     name: str,
     jobs: list[LadderJob],
-    codecs: list[MeasuredCodec],
+    codecs: Sequence[MeasuredCodec],
     published: Published | None,
     workers: int,
 ) -> EvaluationReport:
