@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -185,6 +186,8 @@ def test_interrupted_and_continued(tree: Path, tmp_path: Path, tiny_model_path: 
         now = [Path(o["file"]) for o in objects if o["ok"] and "skipped" not in o]
         assert len(files_in(tmp_path / "out")) == len(before) + len(now), "the summary is right"
         summary = stderr.decode().splitlines()[-1]
+        told = re.findall(rb"finishing [12] files?; again to stop now", stderr)
+        assert len(told) == bool(number)
         assert summary.startswith(f"{len(now)} done, ")
         assert ("interrupted; --skip-existing continues" in summary) == bool(number)
         done += now

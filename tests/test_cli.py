@@ -149,7 +149,7 @@ def test_info(run, photo_path: Path):
     )
     assert facts["bytes"] == sum(facts["parts"].values()) == vae.stat().st_size
     text = run("info", vae).stdout
-    assert "97x75 RGB, quality 40" in text and facts["model"] in text
+    assert "97x75 RGB, quality 40" in text and facts["model"] in text and "1 slice\n" in text
 
 
 @pytest.mark.parametrize("size, expected", [((600, 300), (300, 150)), ((4500, 1100), (250, 62))])
@@ -176,6 +176,10 @@ def test_info_of_a_model_prints_its_card(run, tiny_model_path: Path):
     text = run("info", tiny_model_path).stdout
     assert "name: tiny" in text and "network: context 8, cz 8, h1 8" in text
     assert json.loads(run("info", tiny_model_path, "--json").stdout)["name"] == "tiny"
+
+
+def test_info_knows_the_default_model_by_that_name(run):
+    assert json.loads(run("info", "default", "--json").stdout)["network"]["m"] > 0
 
 
 def test_existing_output_is_kept_without_force(run, photo_path: Path, tmp_path: Path):

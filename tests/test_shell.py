@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from vaecodec.__main__ import main
 from vaecodec.commands.help import topics
@@ -113,23 +115,59 @@ def test_magic_entry():
         assert mime.stdout.startswith("image/x-vaecodec")
 
 
-def test_desktop_entries():
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data folder of a user into which the entries were put."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    result = CliRunner().invoke(main, ["desktop", "--install"])
+    assert result.exit_code == 0, result.output
+    said = [line.removesuffix(": written") for line in result.stdout.splitlines()]
+    assert len(said) == 3 and all(Path(path).is_file() for path in said), "it says what it wrote"
+    return tmp_path / "data"
+
+
+def entry(path: Path) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
+
+
+def test_desktop_entries_name_the_type(installed: Path):
     space = "{http://www.freedesktop.org/standards/shared-mime-info}"
-    root = ElementTree.parse(ROOT / "docs" / "vaecodec.xml").getroot()
+    root = ElementTree.parse(installed / "mime" / "packages" / "vaecodec.xml").getroot()
     (kind,) = root.findall(f"{space}mime-type")
     assert kind.get("type") == "image/x-vaecodec"
     value = kind.find(f"{space}magic/{space}match").get("value")
     assert value.encode().decode("unicode_escape").encode("latin-1") == MAGIC
-    entry = (ROOT / "docs" / "vaecodec.thumbnailer").read_text()
-    words = re.search(r"^Exec=vaecodec (.*)$", entry, re.MULTILINE)[1].split()
-    known = {option for p in main.commands[words[0]].params for option in p.opts}
-    assert {word for word in words if word.startswith("-")} <= known
+    for path in ("thumbnailers/vaecodec.thumbnailer", "applications/vaecodec.desktop"):
+        assert entry(installed / path)["MimeType"] == "image/x-vaecodec;"
+        assert Path(entry(installed / path)["TryExec"]).is_file()
 
 
-def test_thumbnailer_makes_a_picture(tmp_path: Path, photo_path: Path, tiny_model_path: Path):
-    model = ["--model", str(tiny_model_path)]
-    vae, thumbnail = photo_path.with_suffix(".vae"), tmp_path / "thumbnail.png"
-    assert CliRunner().invoke(main, ["encode", str(photo_path), *model]).exit_code == 0
-    words = ["info", str(vae), "--preview", str(thumbnail), "-f", *model]
-    assert CliRunner().invoke(main, words).exit_code == 0
-    assert thumbnail.read_bytes()[:4] == b"\x89PNG"
+@pytest.mark.skipif(
+    not (shutil.which("xdg-mime") and shutil.which("update-mime-database")),
+    reason="xdg-utils or shared-mime-info is not installed",
+)
+def test_desktops_know_the_type_by_suffix(installed: Path, tmp_path: Path):
+    (tmp_path / "p.vae").write_bytes(b"")
+    words = ["xdg-mime", "query", "filetype", str(tmp_path / "p.vae")]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    assert done.stdout == "image/x-vaecodec\n"
+
+
+@pytest.mark.parametrize("size", [64, 300])
+def test_the_thumbnailers_own_command_makes_a_picture(installed: Path, tmp_path: Path, size: int):
+    photo, vae, out = ROOT / "tests" / "photos" / "bay.jpg", tmp_path / "a b.vae", tmp_path / "t"
+    assert CliRunner().invoke(main, ["encode", str(photo), "-o", str(vae)]).exit_code == 0
+    words = shlex.split(entry(installed / "thumbnailers" / "vaecodec.thumbnailer")["Exec"])
+    fields = {"%s": str(size), "%i": str(vae), "%o": str(out)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([fields.get(w, w) for w in words], check=False, env=environment)
+    assert done.returncode == 0
+    with Image.open(out) as image:
+        assert image.format == "PNG" and image.size == (size, round(size * 512 / 768))
+
+
+def test_desktop_entries_are_removed(installed: Path):
+    for _ in range(2):
+        assert CliRunner().invoke(main, ["desktop", "--remove"]).exit_code == 0
+        assert not list(installed.rglob("vaecodec.*"))
+    assert CliRunner().invoke(main, ["desktop"]).exit_code == 2

@@ -19,12 +19,14 @@ from vaecodec.cli.options import EPILOG
 from vaecodec.cli.streams import drop_standard_output, open_closed_streams
 from vaecodec.commands.compare import compare
 from vaecodec.commands.decode import decode
+from vaecodec.commands.desktop import desktop
 from vaecodec.commands.encode import encode
 from vaecodec.commands.evaluate import evaluate
 from vaecodec.commands.export import export
 from vaecodec.commands.help import help_command
 from vaecodec.commands.info import info
 from vaecodec.commands.sample import sample
+from vaecodec.commands.thumbnail import thumbnail
 from vaecodec.commands.train import train
 from vaecodec.commands.verify import verify
 from vaecodec.commands.view import view
@@ -108,6 +110,8 @@ COMMANDS = (
     sample,
     export,
     train,
+    thumbnail,
+    desktop,
     help_command,
 )
 for command in COMMANDS:

@@ -1,8 +1,10 @@
 """What `encode` and `decode` share for many files: options, progress and the summary."""
 
+import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,7 +102,7 @@ def run_many(
     workers = min(jobs or loader.workers, len(planned))
     loader.is_shared = workers > 1  # the files share the cores, so the slices of one do not
     tally = _Tally(len(planned), voice)
-    interruption = _Interruption()
+    interruption = _Interruption(lambda: min(workers, len(planned) - tally.seen), voice.quiet)
     with handled(interruption.note, *STOPPING):
         for outcome in run(
             planned,
@@ -121,16 +123,22 @@ def run_many(
 class _Interruption:
     """Takes Ctrl-C and a polite kill as a target to stop after the files being worked on.
 
-    A second one ends the process at once.
+    A second one ends the process at once. `running`: how many files are; `quiet`: say nothing.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, running: Callable[[], int], quiet: bool) -> None:
         self.signal = 0
+        self._running, self._quiet = running, quiet
 
     def note(self, number: int, _: object) -> None:
         self.signal = number
         for every in STOPPING:
             signal.signal(every, signal.SIG_DFL)
+        if not self._quiet:
+            count = self._running()
+            text = f"finishing {count} file{'s' * (count != 1)}; again to stop now"
+            with suppress(OSError):  # past Python's buffers, which may be in use just now
+                os.write(2, f"\r{text:<99}\n".encode())
 
 
 class _Tally:

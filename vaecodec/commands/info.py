@@ -1,4 +1,4 @@
-"""`vaecodec info` and `vaecodec verify`."""
+"""The `vaecodec info` command."""
 
 import json
 from collections.abc import Callable
@@ -52,7 +52,7 @@ def info(
 ) -> None:
     """Say what a .vae FILE holds, after checking its checksums, without decoding it.
 
-    Of a model (.safetensors) its card is printed.
+    Of a model (.safetensors, or 'default') its card is printed.
     """
     from vaecodec.format.container import describe
 
@@ -63,7 +63,7 @@ def info(
         return
     if source is None:
         raise UsageError("name a FILE, or ask for this machine with --system")
-    if source.suffix == ".safetensors":
+    if source.suffix == ".safetensors" or (str(source) == "default" and not source.exists()):
         _print_card(source, as_json)
         return
     file = open_input(source)
@@ -86,15 +86,16 @@ def info(
     slices, lossless = facts["slices"], facts["lossless_slices"]
     quality = "" if lossless == slices else f", quality {facts['quality']:g}"
     kinds = lossless_words(lossless, slices)
+    counted = "1 slice" if slices == 1 else f"{slices} slices"
     click.echo(f"{source}: {facts['width']}x{facts['height']} {facts['mode']}{quality}{kinds}")
-    click.echo(f"  {facts['bytes']} bytes, {facts['bpp']:.4f} bpp ({parts}), {slices} slices")
+    click.echo(f"  {facts['bytes']} bytes, {facts['bpp']:.4f} bpp ({parts}), {counted}")
     click.echo(f"  model {facts['model']}" + (", encrypted" if facts["encrypted"] else ""))
 
 
 def _print_card(path: Path, as_json: bool) -> None:
-    from vaecodec.network.weights import load_weights
+    from vaecodec.network.weights import default_weights_path, load_weights
 
-    weights = load_weights(path)
+    weights = load_weights(path if path.suffix else default_weights_path())
     card = {"model": weights.model_id.hex(), "network": weights.config, **weights.card}
     if as_json:
         click.echo(json.dumps(card))

@@ -335,12 +335,6 @@ def unpack_metadata(chunk: Chunk) -> bytes:
     return content
 
 
-def read_metadata(chunks: Iterable[Chunk]) -> dict[str, bytes]:
-    """The metadata in chunks by kind ("exif", "icc", "xmp"). Raises FormatError."""
-    kinds = {kind: name for name, kind in METADATA_TYPES.items()}
-    return {kinds[c.type]: unpack_metadata(c) for c in chunks if c.type in kinds}
-
-
 def pack_slice(symbol_checksum: int, words: bytes) -> Chunk:
     """A slice's chunk from its symbols' CRC-32 and the coder's words."""
     return Chunk(SLICE_TYPE, _CRC.pack(symbol_checksum) + words)
