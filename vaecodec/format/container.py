@@ -39,6 +39,10 @@ type that it does not know when it is optional and refuses it when it is require
     exif   EXIF, as in a PNG's eXIf chunk, compressed with zlib
     iccp   ICC profile, compressed with zlib
     xmpp   XMP packet in UTF-8, compressed with zlib
+    xmpx   extended XMP of JPEG: its GUID of 32 bytes and its content, compressed with zlib
+    iptc   Photoshop's block of JPEG, which holds IPTC, compressed with zlib
+    comm   comment of JPEG, compressed with zlib
+    dpis   dots per inch across and down: two 64-bit floats, compressed with zlib
 
     payload of a slice
     offset  size  field
@@ -80,7 +84,15 @@ ALPHA_TYPE = b"Alph"
 CRYPT_TYPE = b"Cryp"
 GAIN_MAP_TYPE = b"Gmap"
 PREVIEW_TYPE = b"prvw"
-METADATA_TYPES = {"exif": b"exif", "icc": b"iccp", "xmp": b"xmpp"}
+METADATA_TYPES = {
+    "exif": b"exif",
+    "icc": b"iccp",
+    "xmp": b"xmpp",
+    "xmp-extended": b"xmpx",
+    "iptc": b"iptc",
+    "comment": b"comm",
+    "resolution": b"dpis",
+}
 MAX_METADATA_BYTES = 64 * 2**20
 _PART_NAMES = {
     SLICE_TYPE: "slices",
@@ -318,7 +330,7 @@ def _cut_short(slices: int, header: Header) -> FormatError:
 
 
 def pack_metadata(kind: str, content: bytes) -> Chunk:
-    """The chunk of metadata of a kind ("exif", "icc", "xmp")."""
+    """The chunk of metadata of a kind in METADATA_TYPES."""
     return Chunk(METADATA_TYPES[kind], zlib.compress(content, 9))
 
 

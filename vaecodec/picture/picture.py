@@ -11,8 +11,8 @@ class Picture:
     """A picture, upright.
 
     `pixels`: uint8 or uint16, `[H, W, 3]` in RGB or `[H, W]` grey; `alpha`: uint8 `[H, W]` or None
-    (opaque); `metadata`: bytes of "exif", "icc" and "xmp" where there are any; `notes`: what was
-    converted on the way, for the user.
+    (opaque); `metadata`: bytes by kind (see picture/metadata) where there are any; `notes`: what
+    was converted on the way, for the user.
     """
 
     pixels: np.ndarray
