@@ -26,7 +26,7 @@ def metadata_of(image: Image.Image) -> dict[str, bytes]:
     xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
     comment = image.info.get("comment") or b""
     found = {
-        "exif": tiff_exif(image) if image.format == "TIFF" else _exif(image),
+        "exif": tiff_exif(image.getexif()) if image.format == "TIFF" else _exif(image),
         "icc": image.info.get("icc_profile") or b"",
         "xmp": xmp.encode("utf-8", "surrogateescape") if isinstance(xmp, str) else xmp,
         "comment": comment.encode("utf-8") if isinstance(comment, str) else comment,
@@ -47,13 +47,21 @@ def _exif(image: Image.Image) -> bytes:
     return bytes(exif)
 
 
-def tiff_exif(image: Image.Image) -> bytes:
-    """Those tags of a TIFF file that describe the picture, as EXIF."""
-    source = image.getexif()
+def tiff_exif(source: Image.Exif) -> bytes:
+    """Those of a TIFF file's tags that describe the picture, as EXIF."""
     kept = Image.Exif()
     for tag in set(_TIFF_TAGS) & set(source):
         kept[tag] = source.get_ifd(tag) if tag in _SUB_DIRECTORIES else source[tag]
     return packed_exif(kept) if len(kept) else b""
+
+
+def tiff_metadata(data: bytes) -> dict[str, bytes]:
+    """The metadata of the first page of a TIFF file that Pillow does not open; `data`: all of
+    it."""
+    tags = Image.Exif()
+    tags.load(data)
+    found = {"exif": tiff_exif(tags), "icc": tags.get(34675), "xmp": tags.get(700)}
+    return {kind: content for kind, content in found.items() if isinstance(content, bytes)}
 
 
 def packed_exif(exif: Image.Exif) -> bytes:

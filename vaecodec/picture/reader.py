@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from vaecodec.errors import MissingFileError, PictureError, UsageError, VaecodecError
 from vaecodec.picture import jpeg_file, png_file
 from vaecodec.picture.decoder_warnings import collected
-from vaecodec.picture.metadata import metadata_of
+from vaecodec.picture.metadata import metadata_of, tiff_metadata
 from vaecodec.picture.orientation import made_neutral, orientation_of, turned
 from vaecodec.picture.picture import Picture
 from vaecodec.picture.samples import in_16_bits, samples_of
@@ -328,8 +328,9 @@ def _from_tiff_alone(file: BinaryIO, max_pixels: int, page: int | None) -> Pictu
     if deep is None:
         raise _UnknownPictureError("not a picture that can be read here")
     pixels, alpha, orientation, converted = _in_16_bits(*deep)
-    notes = (*notes, *converted, "its metadata are not read, as its samples are unusual")
-    return _finished(pixels, alpha, {}, orientation, notes)
+    file.seek(0)
+    metadata = tiff_metadata(file.read()) if (page or 1) == 1 else {}
+    return _finished(pixels, alpha, metadata, orientation, (*notes, *converted))
 
 
 MAX_PICTURE_PIXELS = 2 * 10**8  # larger sources are skipped
