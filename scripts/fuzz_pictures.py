@@ -2,6 +2,7 @@
 
 import io
 import random
+import zlib
 from collections.abc import Callable
 
 import numpy as np
@@ -62,7 +63,9 @@ def _tiff(samples: np.ndarray, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def mutated(data: bytes, rng: random.Random, change: Callable[[bytearray, random.Random], None]):
+def mutated(
+    data: bytes, rng: random.Random, change: Callable[[bytearray, random.Random], None]
+) -> bytes:
     """`data` with a few changes, half of them near its start, where headers are; sometimes cut."""
     whole = bytearray(data)
     for _ in range(rng.randint(1, 4)):
@@ -71,7 +74,19 @@ def mutated(data: bytes, rng: random.Random, change: Callable[[bytearray, random
         whole[: len(head)] = head
     if rng.random() < 0.15:
         del whole[rng.randrange(len(whole) + 1) :]
+    if whole[:4] == b"\x89PNG" and rng.random() < 0.7:
+        _mend_checksums(whole)
     return bytes(whole)
+
+
+def _mend_checksums(data: bytearray) -> None:
+    position = 8
+    while position + 12 <= len(data):
+        end = position + 8 + int.from_bytes(data[position : position + 4], "big")
+        if end + 4 > len(data):
+            return
+        data[end : end + 4] = zlib.crc32(data[position + 4 : end]).to_bytes(4, "big")
+        position = end + 4
 
 
 def try_picture(data: bytes) -> bool:

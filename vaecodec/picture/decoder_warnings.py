@@ -19,7 +19,8 @@ def collected() -> Iterator[list[str]]:
         _outer, warnings.showwarning = warnings.showwarning, _show
         for module in (r"PIL\.", "tifffile"):  # each time, and not once for all files
             warnings.filterwarnings("always", category=UserWarning, module=module)
-        logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+        for logger in ("PIL", "tifffile"):  # heard by who asks for it, not printed for want of one
+            logging.getLogger(logger).addHandler(logging.NullHandler())
     before = getattr(_notes, "texts", None)
     _notes.texts = []
     try:
