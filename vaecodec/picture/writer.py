@@ -17,6 +17,7 @@ from vaecodec.picture.metadata import (
     iptc_segments,
     keep_text,
 )
+from vaecodec.picture.orientation import without_orientation
 from vaecodec.picture.picture import Picture
 
 # TIFF is not compressed: Pillow's compressed writer loses EXIF. PNG and TIFF keep every bit; the
@@ -116,7 +117,9 @@ def _metadata_options(metadata: dict[str, bytes], name: str) -> dict[str, object
     if "icc" in metadata:
         options["icc_profile"] = metadata["icc"]
     if "exif" in metadata:
-        options["exif"] = metadata["exif"]
+        exif = metadata["exif"]
+        # Pillow would write all of it anew, text in ASCII, to move the orientation elsewhere.
+        options["exif"] = without_orientation(exif) if name == "AVIF" else exif
     if (dpi := dots_per_inch(metadata)) is not None:
         options["dpi"] = dpi
     if name == "PNG":
