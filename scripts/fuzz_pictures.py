@@ -44,8 +44,8 @@ def sample_pictures() -> list[bytes]:
             more = [image.rotate(90), image.rotate(180)]
             files.append(_saved(image, name, save_all=True, append_images=more))
     deep = pixels[:, :, :3].astype(np.uint16) * 257
-    for layout in ({"photometric": "rgb"}, {"photometric": "rgb", "compression": "zlib"}):
-        files.append(_tiff(deep, **layout))
+    files.append(_tiff(deep, photometric="rgb"))
+    files.append(_tiff(deep, photometric="rgb", compression="zlib"))
     files.append(_tiff(deep[:, :, 0], photometric="miniswhite"))
     files.append(_tiff(deep[:, :, 0].astype(np.float64)))
     return files

@@ -103,7 +103,9 @@ def test_exiftool_reads_the_same_text_after_a_round(suffix: str, tmp_path: Path)
     assert (tags["ExifImageWidth"], tags["ExifImageHeight"]) == (20, 32)
 
 
-@pytest.mark.parametrize("in_exif, in_xmp, applied", [(1, 6, 1), (6, 1, 6), (6, 6, 6), (None, 6, 6)])
+@pytest.mark.parametrize(
+    "in_exif, in_xmp, applied", [(1, 6, 1), (6, 1, 6), (6, 6, 6), (None, 6, 6)]
+)
 def test_two_orientations_turn_a_picture_once(in_exif: int | None, in_xmp: int, applied: int):
     options = {} if in_exif is None else {"exif": exif_block(in_exif)}
     xmp = XMP_6.replace(b"6", str(in_xmp).encode())
@@ -114,8 +116,10 @@ def test_two_orientations_turn_a_picture_once(in_exif: int | None, in_xmp: int, 
     assert picture.metadata["xmp"] == XMP_6.replace(b"6", b"1")
 
 
-@pytest.mark.parametrize("kind, count, value", [(2, 4, b"top\0"), (5, 1, b"\xff\xff\xff\xff"),
-                                                (3, 9, b"\6\0\0\0"), (3, 1, b"\xff\0\0\0")])
+@pytest.mark.parametrize(
+    "kind, count, value",
+    [(2, 4, b"top\0"), (5, 1, b"\xff\xff\xff\xff"), (3, 9, b"\6\0\0\0"), (3, 1, b"\xff\0\0\0")],
+)
 def test_an_orientation_of_another_type_is_none(kind: int, count: int, value: bytes):
     block = exif_block(1)
     place = block.index(struct.pack("<HHI", 0x0112, 3, 1))
@@ -146,9 +150,13 @@ def test_extended_xmp_comes_back_in_jpeg_and_is_named_elsewhere():
 
 def test_metadata_larger_than_a_segment_do_not_cost_a_jpeg(tmp_path: Path):
     body = b"<rdf:Description rdf:about='' xmlns:dc='http://purl.org/dc/elements/1.1/'><dc:source>"
-    xmp = (b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf="
-           b"'http://www.w3.org/1999/02/22-rdf-syntax-ns#'>" + body + b"bay" * 30000
-           + b"</dc:source></rdf:Description></rdf:RDF></x:xmpmeta>")
+    xmp = (
+        b"<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf="
+        b"'http://www.w3.org/1999/02/22-rdf-syntax-ns#'>"
+        + body
+        + b"bay" * 30000
+        + b"</dc:source></rdf:Description></rdf:RDF></x:xmpmeta>"
+    )
     large = Picture(PHOTO, metadata={"xmp": xmp, "exif": exif_block(1) + bytes(70000)})
     content, notes = written(large, ".jpg")
     assert any("exif" in note and "64 kB" in note for note in notes)
@@ -159,7 +167,9 @@ def test_metadata_larger_than_a_segment_do_not_cost_a_jpeg(tmp_path: Path):
 def test_iptc_comment_and_resolution_come_back(tmp_path: Path):
     iptc = b"\x1c\x02\x69\x00\x07Harbour"
     block = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc
-    content = with_segments(saved(dpi=(300, 200), comment=b"a bay"), (0xED, b"Photoshop 3.0\0" + block))
+    content = with_segments(
+        saved(dpi=(300, 200), comment=b"a bay"), (0xED, b"Photoshop 3.0\0" + block)
+    )
     picture = read(content)
     back = written(picture, ".jpg")[0]
     image = Image.open(io.BytesIO(back))
@@ -172,8 +182,10 @@ def test_iptc_comment_and_resolution_come_back(tmp_path: Path):
 
 
 def test_a_gain_map_is_named_and_no_longer_claimed():
-    xmp = (b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description hdrgm:Version="1.0" a="b">'
-           b"<Container:Directory>two</Container:Directory></rdf:Description></x:xmpmeta>")
+    xmp = (
+        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description hdrgm:Version="1.0" a="b">'
+        b"<Container:Directory>two</Container:Directory></rdf:Description></x:xmpmeta>"
+    )
     frames = [Image.fromarray(PHOTO), Image.fromarray(PHOTO[::2, ::2, 0].copy())]
     buffer = io.BytesIO()
     frames[0].save(buffer, "MPO", save_all=True, append_images=frames[1:], xmp=xmp)
@@ -185,7 +197,9 @@ def test_a_gain_map_is_named_and_no_longer_claimed():
 
 def test_several_pictures_in_a_jpeg_are_named():
     buffer = io.BytesIO()
-    Image.fromarray(PHOTO).save(buffer, "MPO", save_all=True, append_images=[Image.fromarray(PHOTO)])
+    Image.fromarray(PHOTO).save(
+        buffer, "MPO", save_all=True, append_images=[Image.fromarray(PHOTO)]
+    )
     assert any("1 more picture" in note for note in read(buffer.getvalue()).notes)
 
 

@@ -39,7 +39,9 @@ def damaged(content: bytes, kind: bytes) -> bytes:
     return content[:end] + wrong + content[end + 4 :]
 
 
-@pytest.mark.parametrize("is_grey, depth", [(True, d) for d in (1, 2, 4, 8, 16)] + [(False, 8), (False, 16)])
+@pytest.mark.parametrize(
+    "is_grey, depth", [(True, d) for d in (1, 2, 4, 8, 16)] + [(False, 8), (False, 16)]
+)
 def test_a_transparent_colour_is_transparent_exactly_where_all_samples_equal_it(is_grey, depth):
     rng = np.random.default_rng(depth)
     planes = 1 if is_grey else 3
@@ -100,10 +102,13 @@ def test_chromaticities_give_the_colours_of_the_primaries():
     assert shown[1][0] > 220 and abs(shown[1][1] - 100) < 4  # 226, 99, 51 by colour arithmetic
 
 
-@pytest.mark.parametrize("chunks", [
-    [(b"gAMA", (45455).to_bytes(4, "big"))],
-    [(b"gAMA", (100000).to_bytes(4, "big")), (b"sRGB", b"\0")],
-])
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [(b"gAMA", (45455).to_bytes(4, "big"))],
+        [(b"gAMA", (100000).to_bytes(4, "big")), (b"sRGB", b"\0")],
+    ],
+)
 def test_what_is_srgb_gets_no_profile(chunks):
     picture = read(with_chunks(saved(PHOTO), *chunks))
     assert "icc" not in picture.metadata and picture.notes == ()

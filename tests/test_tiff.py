@@ -22,10 +22,17 @@ def read(samples: np.ndarray, page: int | None = None, **options: object) -> Pic
     return picture_from_file(buffer, 10**6, page)
 
 
-@pytest.mark.parametrize("more", [
-    {}, {"compression": "zlib"}, {"compression": "zlib", "predictor": True}, {"byteorder": ">"},
-    {"tile": (16, 16)}, {"rowsperstrip": 7},
-])
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"compression": "zlib"},
+        {"compression": "zlib", "predictor": True},
+        {"byteorder": ">"},
+        {"tile": (16, 16)},
+        {"rowsperstrip": 7},
+    ],
+)
 @pytest.mark.parametrize("planar", [False, True])
 @pytest.mark.parametrize("photometric", ["minisblack", "miniswhite", "rgb"])
 def test_sixteen_bits_come_in_as_they_are(photometric: str, planar: bool, more: dict):
@@ -45,16 +52,21 @@ def test_eight_bits_where_the_minimum_is_white():
     np.testing.assert_array_equal(picture.pixels, 255 - small)
 
 
-@pytest.mark.parametrize("kind", ["uint32", "int32", "int16", "int8", "uint64", "float32", "float64", "float16"])
+@pytest.mark.parametrize(
+    "kind", ["uint32", "int32", "int16", "int8", "uint64", "float32", "float64", "float16"]
+)
 @pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
 def test_samples_of_other_types_are_mapped_in_their_order(kind: str, photometric: str):
-    low, high = (-3.0, 5.0) if kind.startswith("float") else (
-        np.iinfo(kind).min, np.iinfo(kind).max // 2)
+    low, high = (
+        (-3.0, 5.0) if kind.startswith("float") else (np.iinfo(kind).min, np.iinfo(kind).max // 2)
+    )
     values = np.linspace(low, high, 1200).astype(kind).reshape(30, 40)
     picture = read(values, photometric=photometric)
     order = picture.pixels.astype(int).ravel()
-    assert set((order[0], order[-1])) == {0, 65535}
-    assert (np.diff(order) <= 0).all() if photometric == "miniswhite" else (np.diff(order) >= 0).all()
+    assert {order[0], order[-1]} == {0, 65535}
+    assert (
+        (np.diff(order) <= 0).all() if photometric == "miniswhite" else (np.diff(order) >= 0).all()
+    )
     assert any("mapped to 16 bits" in note for note in picture.notes)
 
 

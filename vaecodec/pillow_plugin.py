@@ -17,8 +17,8 @@ from vaecodec.format.container import (
     is_encrypted,
     read_chunks,
     read_header,
-    read_metadata,
 )
+from vaecodec.format.metadata import read_metadata
 from vaecodec.picture.writer import PILLOW_INFO, pillow_info
 
 _MODES = {"RGB": "RGB", "grey": "L", "RGB16": "RGB", "grey16": "I;16"}

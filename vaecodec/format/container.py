@@ -93,7 +93,6 @@ METADATA_TYPES = {
     "comment": b"comm",
     "resolution": b"dpis",
 }
-MAX_METADATA_BYTES = 64 * 2**20
 _PART_NAMES = {
     SLICE_TYPE: "slices",
     LOSSLESS_SLICE_TYPE: "lossless slices",
@@ -327,30 +326,6 @@ def _cut_short(slices: int, header: Header) -> FormatError:
     return FormatError(
         f"cut short: {slices} of {header.slice_count} slices are there; get a whole copy"
     )
-
-
-def pack_metadata(kind: str, content: bytes) -> Chunk:
-    """The chunk of metadata of a kind in METADATA_TYPES."""
-    return Chunk(METADATA_TYPES[kind], zlib.compress(content, 9))
-
-
-def unpack_metadata(chunk: Chunk) -> bytes:
-    """The content of a metadata chunk. Raises FormatError, also for one that unpacks to too
-    much."""
-    unpacker = zlib.decompressobj()
-    try:
-        content = unpacker.decompress(chunk.payload, MAX_METADATA_BYTES)
-    except zlib.error as error:
-        raise FormatError(f"its metadata are damaged ({error})") from None
-    if not unpacker.eof:
-        raise FormatError("its metadata do not end or are too large")
-    return content
-
-
-def read_metadata(chunks: Iterable[Chunk]) -> dict[str, bytes]:
-    """The metadata in chunks by kind ("exif", "icc", "xmp"). Raises FormatError."""
-    kinds = {kind: name for name, kind in METADATA_TYPES.items()}
-    return {kinds[c.type]: unpack_metadata(c) for c in chunks if c.type in kinds}
 
 
 def pack_slice(symbol_checksum: int, words: bytes) -> Chunk:

@@ -21,9 +21,9 @@ from vaecodec.format.container import (
     pack_header,
     read_chunks,
     salvage_chunks,
-    unpack_metadata,
 )
 from vaecodec.format.encryption import Cipher, open_description
+from vaecodec.format.metadata import unpack_metadata
 
 _KIND_OF_TYPE = {kind: name for name, kind in METADATA_TYPES.items()}
 

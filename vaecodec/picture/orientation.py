@@ -89,9 +89,7 @@ def _neutral_exif(exif: bytes, orientation: int) -> bytes:
     return bytes(patched)
 
 
-def _integers(
-    exif: bytes, wanted: tuple[int, ...]
-) -> Iterator[tuple[int, int, tuple[str, int]]]:
+def _integers(exif: bytes, wanted: tuple[int, ...]) -> Iterator[tuple[int, int, tuple[str, int]]]:
     """Tag, value and place (struct code and position) of the single integers among `wanted` in the
     main and the EXIF directory; nothing for what is damaged."""
     start = len(EXIF_PREFIX) if exif.startswith(EXIF_PREFIX) else 0

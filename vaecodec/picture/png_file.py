@@ -1,5 +1,5 @@
-"""What a PNG file says beside the samples that Pillow reads: checksums, 16-bit colour, a transparent
-colour, gamma and chromaticities (PNG, third edition, 5 and 11)."""
+"""What a PNG file says beside the samples that Pillow reads: checksums, 16-bit colour, a
+transparent colour, gamma and chromaticities (PNG, third edition, 5 and 11)."""
 
 import io
 import struct
@@ -108,7 +108,7 @@ def walk(file: BinaryIO, pixels_only: bool = False) -> PngFile | None:
         file = buffer
     file.seek(0)
     depth, colour = data[24:26]
-    transparent = None
+    transparent: tuple[int, ...] | None = None
     trns = described.pop(b"tRNS", b"")
     if colour in (_GREY, _RGB) and len(trns) == (2 if colour == _GREY else 6):
         transparent = struct.unpack(f">{len(trns) // 2}H", trns)

@@ -169,7 +169,9 @@ def _decoding() -> Iterator[None]:
         raise PictureError("not enough memory for a picture of this size") from None
     except Exception as error:
         what = " ".join(str(error).split())[:200] or type(error).__name__
-        raise PictureError(f"damaged or unusual picture ({what}); convert it to PNG first") from None
+        raise PictureError(
+            f"damaged or unusual picture ({what}); convert it to PNG first"
+        ) from None
 
 
 @contextmanager
@@ -223,9 +225,7 @@ def _page_note(pages: int, page: int | None) -> tuple[str, ...]:
     return ()
 
 
-def _from_image(
-    image: Image.Image, source: _Source, max_pixels: int, page: int | None
-) -> Picture:
+def _from_image(image: Image.Image, source: _Source, max_pixels: int, page: int | None) -> Picture:
     pages = getattr(image, "n_frames", 1)
     notes = (*_page_note(pages, page), *source.notes)
     if image.format == "MPO" and page is None:
@@ -280,9 +280,7 @@ def _finished(
     """The picture upright, without an alpha that hides nothing."""
     if alpha is not None:
         alpha = None if (alpha == 255).all() else turned(alpha, orientation)
-    return Picture(
-        turned(pixels, orientation), alpha, made_neutral(metadata, orientation), notes
-    )
+    return Picture(turned(pixels, orientation), alpha, made_neutral(metadata, orientation), notes)
 
 
 def _deep_tiff(

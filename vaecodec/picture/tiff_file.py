@@ -16,9 +16,7 @@ _ALPHA_KINDS = (1, 2)  # ExtraSamples: premultiplied, straight
 _MIN_IS_WHITE, _MIN_IS_BLACK, _RGB = 0, 1, 2
 
 
-def read_deep(
-    file: BinaryIO, page_number: int
-) -> tuple[np.ndarray, np.ndarray | None, int] | None:
+def read_deep(file: BinaryIO, page_number: int) -> tuple[np.ndarray, np.ndarray | None, int] | None:
     """Samples `[H, W]` or `[H, W, 3]` in the file's own type, alpha (8 bits, or None) and the
     orientation, of a page counted from 1; None for a layout that is left to Pillow.
 
@@ -37,8 +35,10 @@ def read_deep(
             samples = np.moveaxis(samples, 0, 2)
         colours = 3 if page.photometric == _RGB else 1
         alpha = None
-        if samples.shape[2] > colours and tuple(page.extrasamples)[:1] and (
-            page.extrasamples[0] in _ALPHA_KINDS
+        if (
+            samples.shape[2] > colours
+            and tuple(page.extrasamples)[:1]
+            and (page.extrasamples[0] in _ALPHA_KINDS)
         ):
             samples, alpha = _straight(samples, colours, page.extrasamples[0] == 1)
         pixels = samples[:, :, :3] if colours == 3 else samples[:, :, 0]
