@@ -85,10 +85,12 @@ def walk(file: BinaryIO, pixels_only: bool = False) -> PngFile | None:
     if data[:8] != SIGNATURE or len(data) < 26:
         file.seek(0)
         return None
-    kept, described, dropped, notes = [(b"IHDR", data[16:29])], {}, [], ()
+    kept: list[tuple[bytes, bytes]] = []
+    described: dict[bytes, bytes] = {}
+    dropped: list[str] = []
+    notes: tuple[str, ...] = ()
     file.seek(0)
     whole = file.read()
-    kept.clear()
     for kind, payload, is_sound in _chunks(whole):
         is_needed = kind in _PIXEL_CHUNKS
         if not is_sound and is_needed:
