@@ -1,7 +1,8 @@
 """Hostile files: mutates sound ones and checks that each is refused in one way or decodes to the
 same.
 
-    python scripts/fuzz.py --info 1000000 --decode 20000 [--model PATH] [--seed N]
+    python scripts/check_fuzz.py --info 1000000 --decode 20000 [--model PATH] [--seed N]
+    python scripts/check_fuzz.py --info 0 --decode 0 --pictures 200000
 
 Half of the mutations have their checksums made right again, so that what lies behind them is
 reached. A run stops at the first input that raises anything but VaecodecError, takes over 10
@@ -18,6 +19,7 @@ import zlib
 from pathlib import Path
 
 import click
+import fuzz_pictures
 import numpy as np
 
 from vaecodec.codec import slice_coder as latents
@@ -157,7 +159,11 @@ class Decoding:
         return True
 
 
-def run(name: str, count: int, files: list[bytes], attempt, seed: int) -> None:
+def mutate_picture(data: bytes, rng: random.Random) -> bytes:
+    return fuzz_pictures.mutated(data, rng, change_bytes)
+
+
+def run(name: str, count: int, files: list[bytes], attempt, seed: int, mutate=mutate) -> None:
     rng = random.Random(seed)
     accepted = refused = 0
     slowest = 0.0
@@ -178,9 +184,10 @@ def run(name: str, count: int, files: list[bytes], attempt, seed: int) -> None:
         if slowest > MAX_SECONDS:
             Path(f"fuzz-{name}-{seed}-{number}.vae").write_bytes(data)
             sys.exit(f"{name}: input {number} took {slowest:.1f} s of processor time")
+    outcome = "read" if name == "pictures" else "decoded to what they came from"
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     click.echo(
-        f"{name}: {count} inputs, {refused} refused, {accepted} decoded to what they came from,"
+        f"{name}: {count} inputs, {refused} refused, {accepted} {outcome},"
         f" slowest {slowest:.2f} s, peak memory {memory:.0f} MiB"
     )
 
@@ -188,10 +195,15 @@ def run(name: str, count: int, files: list[bytes], attempt, seed: int) -> None:
 @click.command()
 @click.option("--info", "info_count", default=10000, show_default=True)
 @click.option("--decode", "decode_count", default=200, show_default=True)
+@click.option("--pictures", "picture_count", default=2000, show_default=True)
 @click.option("--model", type=Path, default=None)
 @click.option("--seed", default=0, show_default=True)
-def main(info_count: int, decode_count: int, model: Path | None, seed: int) -> None:
-    """Run both."""
+def main(
+    info_count: int, decode_count: int, picture_count: int, model: Path | None, seed: int
+) -> None:
+    """Run all."""
+    pictures = fuzz_pictures.sample_pictures()
+    run("pictures", picture_count, pictures, fuzz_pictures.try_picture, seed + 2, mutate_picture)
     loaded = load_model(model, "cpu")
     files = sample_files(loaded)
     run("info", info_count, files, try_info, seed)

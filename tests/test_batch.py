@@ -1,10 +1,12 @@
 """Many files: trees kept, names never shared, faults reported, interruptions continued."""
 
+import io
 import json
 import os
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -80,7 +82,7 @@ def test_nothing_is_done_twice_or_overwritten(call, tree: Path, tmp_path: Path):
     assert result.exit_code == 1 and "b.vae: exists" in result.stderr
     before = {name: (out / name).stat().st_mtime_ns for name in files_in(out)}
     result = call("encode", tree, "-o", out, "--skip-existing")
-    assert result.exit_code == 0 and result.stdout == "0 done, 0 failed, 3 skipped\n"
+    assert result.exit_code == 0 and result.stdout.startswith("0 done, 0 failed, 3 skipped")
     assert {name: (out / name).stat().st_mtime_ns for name in files_in(out)} == before
     assert (out / "b.vae").read_bytes() == b"mine"
 
@@ -237,3 +239,82 @@ def test_mistakes_say_what_was_meant(
     assert result.exit_code == 2 and reason in result.stderr, result.output
     assert result.stderr.startswith("vaecodec: ") and result.stderr.count("\n") == 1
     assert files_in(tree) == before
+
+
+# --- odd files among many ------------------------------------------------------------------------
+
+
+def _saved(mode: str, name: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.new(mode, (24, 20)).save(buffer, name, **options)
+    return buffer.getvalue()
+
+
+def test_odd_files_do_not_end_a_batch(tmp_path: Path, tiny_model_path: Path):
+    """Each is one line with its name, or coded without what was damaged; the others go on."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    pages = _saved("RGB", "TIFF", save_all=True, append_images=[Image.new("RGB", (24, 20))])
+    exif = b"Exif\0\0II*\0\x08\0\0\0\x02\0" + struct.pack("<HHI4s", 0x112, 2, 4, b"top\0")
+    exif += struct.pack("<HHI4s", 0x11A, 2, 4, b"ten\0") + bytes(4)
+    good = {
+        "a.png": _saved("RGB", "PNG"),
+        "text.jpg": _saved("RGB", "JPEG", exif=exif),
+        "z.bmp": _saved("RGB", "BMP"),
+    }
+    bad = {
+        "half.tif": pages[: len(pages) // 2],
+        "none.png": b"",
+        "cut.webp": _saved("RGB", "WEBP")[:30],
+        "cut.gif": _saved("P", "GIF")[:40],
+    }
+    for name, content in {**good, **bad}.items():
+        (folder / name).write_bytes(content)
+    words = ["encode", str(folder), "-r", "-o", str(tmp_path / "out")]
+    result = CliRunner().invoke(main, [*words, "--model", str(tiny_model_path)])
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+    for name in bad:
+        assert any(
+            line.startswith("vaecodec: ") and name in line for line in result.stderr.splitlines()
+        )
+    assert f"{len(good)} done, {len(bad)} failed" in result.output
+    for name in good:
+        assert (tmp_path / "out" / name).with_suffix(".vae").exists()
+
+
+def test_the_summary_names_what_was_not_taken(tmp_path: Path, tiny_model_path: Path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(_saved("RGB", "PNG"))
+    for name in ("b.CR2", "c.cr2", "d.txt", "e.vae"):
+        (folder / name).write_bytes(b"x")
+    words = ["encode", str(folder), "-r", "-o", str(tmp_path / "out"), "--model"]
+    result = CliRunner().invoke(main, [*words, str(tiny_model_path)])
+    assert result.exit_code == 0
+    assert "not taken: 2 .cr2 (develop raw photos to TIFF first), 1 .txt" in result.output
+    assert ".vae" not in result.output.splitlines()[-1]
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_warnings_of_decoders_are_notes_of_the_file(
+    tmp_path: Path, tiny_model_path: Path, quiet: bool
+):
+    source = tmp_path / "a.tif"
+    one, two = (struct.pack("<HHI", 284, 3, count) for count in (1, 2))
+    source.write_bytes(_saved("RGB", "TIFF").replace(one, two))
+    words = ["encode", str(source), "-o", str(tmp_path / "a.vae"), "--model", str(tiny_model_path)]
+    result = CliRunner().invoke(main, words + ["--quiet"] * quiet)
+    assert result.exit_code == 0
+    expected = f"{source}: warning of its reader: Metadata Warning, tag 284 had too many entries"
+    assert result.stderr.startswith("" if quiet else expected)
+    assert not quiet or result.output == ""
+
+
+def test_preserve_keeps_the_modification_time(tmp_path: Path, tiny_model_path: Path):
+    source, vae, back = tmp_path / "a.png", tmp_path / "a.vae", tmp_path / "b.png"
+    source.write_bytes(_saved("RGB", "PNG"))
+    os.utime(source, (1e9, 1e9))
+    for words in (["encode", source, "-o", vae], ["decode", vae, "-o", back]):
+        words = [*map(str, words), "--preserve", "--model", str(tiny_model_path)]
+        assert CliRunner().invoke(main, words).exit_code == 0
+    assert vae.stat().st_mtime == back.stat().st_mtime == 1e9

@@ -18,8 +18,8 @@ from vaecodec.format.container import (
     read_chunks,
     read_header,
 )
-from vaecodec.format.slice_reader import read_metadata
-from vaecodec.picture.writer import PILLOW_INFO
+from vaecodec.format.metadata import read_metadata
+from vaecodec.picture.writer import PILLOW_INFO, pillow_info
 
 _MODES = {"RGB": "RGB", "grey": "L", "RGB16": "RGB", "grey16": "I;16"}
 _WITH_ALPHA = {"RGB": "RGBA", "L": "LA", "I;16": "LA"}
@@ -51,7 +51,7 @@ class VaeImageFile(ImageFile.ImageFile):
         mode = _MODES[header.mode]
         has_alpha = any(chunk.type == ALPHA_TYPE for chunk in chunks)
         self._mode = _WITH_ALPHA[mode] if has_alpha else mode
-        self.info.update({PILLOW_INFO[kind]: content for kind, content in metadata.items()})
+        self.info.update(pillow_info(metadata))
         self.tile = []
 
     def load(self) -> Any:

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -75,7 +76,8 @@ class ManyFiles:
     """Which files to work on, and where the results go.
 
     `sources`: files, folders and patterns; `output`: folder, None for beside the sources; `suffix`:
-    of the results; `wanted`: whether a name is that of an input.
+    of the results; `wanted`: whether a name is that of an input; `hint_for`: what to do about
+    a suffix that is not, where those are to be named.
     """
 
     sources: tuple[Path, ...]
@@ -84,6 +86,7 @@ class ManyFiles:
     wanted: Callable[[Path], bool]
     recursive: bool
     skip_existing: bool
+    hint_for: Callable[[str], str] | None = None
 
 
 def run_many(
@@ -95,10 +98,20 @@ def run_many(
     on_error: str,
 ) -> None:
     """Do `work` (source, target) for all files, `jobs` at a time; exits 1 if any failed."""
-    planned = plan(many.sources, many.output, many.suffix, many.recursive, many.wanted)
+    passed_over: Counter[str] = Counter()
+
+    def wanted(path: Path) -> bool:
+        if not many.wanted(path):
+            passed_over[path.suffix.lower() or path.name] += 1
+            return False
+        return True
+
+    planned = plan(many.sources, many.output, many.suffix, many.recursive, wanted)
+    not_taken = _say_passed_over(passed_over, many)
     if not planned:
         named = ", ".join(map(str, many.sources))
-        raise UsageError(f"{named}: directory without such files; -r takes all below it")
+        more = f"; {not_taken}" if not_taken else ""
+        raise UsageError(f"{named}: directory without such files; -r takes all below it{more}")
     workers = min(jobs or loader.workers, len(planned))
     loader.is_shared = workers > 1  # the files share the cores, so the slices of one do not
     tally = _Tally(len(planned), voice)
@@ -116,8 +129,21 @@ def run_many(
     if interruption.signal and tally.seen < len(planned):
         tally.summarise("interrupted; --skip-existing continues")
         sys.exit(128 + interruption.signal)
-    tally.summarise("")
+    tally.summarise(not_taken)
     sys.exit(1 if tally.failed or tally.seen < len(planned) else 0)
+
+
+def _say_passed_over(passed_over: Counter[str], many: ManyFiles) -> str:
+    """The files of folders that are no inputs, by suffix, with what would help; our own outputs are
+    none that anyone misses."""
+    if many.hint_for is None:
+        return ""
+    parts = []
+    for suffix, count in sorted(passed_over.items()):
+        if suffix != many.suffix:
+            hint = many.hint_for(suffix)
+            parts.append(f"{count} {suffix}" + (f" ({hint})" if hint else ""))
+    return f"not taken: {', '.join(parts)}" if parts else ""
 
 
 class _Interruption:

@@ -119,7 +119,7 @@ class Voice:
             click.echo(report.to_text(self.verbose), err=report.to_stderr)
 
     def say_notes(self, report: FileReport) -> None:
-        for note in report.notes:
+        for note in () if self.quiet else report.notes:
             click.echo(note, err=True)
 
     def say_fault(self, source: Path, target: Path | None, fault: str) -> None:

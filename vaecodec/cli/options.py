@@ -31,6 +31,9 @@ VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Say more: model, t
 JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print a JSON object, on a line for each file."
 )
+PRESERVE = click.option(
+    "--preserve", is_flag=True, help="Give outputs the modification time of their inputs."
+)
 FORCE = click.option("-f", "--force", is_flag=True, help="Overwrite an existing output.")
 MODEL = click.option(
     "--model", metavar="PATH", type=PATH, help="Weight file instead of the default model."

@@ -43,6 +43,13 @@ def drop_standard_output() -> None:
         os.close(nowhere)
 
 
+def copy_times(source: Path, target: Path) -> None:
+    """Give `target` the times of `source`, where both are files."""
+    if source.is_file() and target.is_file() and not is_pipe(source) and not is_pipe(target):
+        times = source.stat()
+        os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Puts the file's name before the message of a fault found inside it."""

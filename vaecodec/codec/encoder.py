@@ -33,9 +33,9 @@ from vaecodec.format.container import (
     Header,
     pack_chunks,
     pack_header,
-    pack_metadata,
 )
 from vaecodec.format.encryption import seal_chunks
+from vaecodec.format.metadata import pack_metadata
 from vaecodec.inference.interfaces import SliceToRefine
 from vaecodec.inference.model import Model
 from vaecodec.picture.picture import Picture

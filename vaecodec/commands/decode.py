@@ -9,11 +9,20 @@ import click
 
 from vaecodec.cli.batch import ManyFiles, many_files, run_many, single_target
 from vaecodec.cli.messages import FileReport, Voice, reporting
-from vaecodec.cli.options import EPILOG, FORCE, INPUTS, LIMIT, OUTPUT, ModelChoice, choosing_model
+from vaecodec.cli.options import (
+    EPILOG,
+    FORCE,
+    INPUTS,
+    LIMIT,
+    OUTPUT,
+    PRESERVE,
+    ModelChoice,
+    choosing_model,
+)
 from vaecodec.cli.param_types import RegionType
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
 from vaecodec.cli.progress import Progress
-from vaecodec.cli.streams import check_output, is_pipe, naming, open_input, write_output
+from vaecodec.cli.streams import check_output, copy_times, is_pipe, naming, open_input, write_output
 from vaecodec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,6 +55,7 @@ if TYPE_CHECKING:
     help="Decode what is left of a damaged file, grey where it is lost; exits 1.",
 )
 @PASSPHRASE_FILE
+@PRESERVE
 @FORCE
 @reporting
 @choosing_model
@@ -59,6 +69,7 @@ def decode(
     salvage: bool,
     to: str,
     passphrase_file: Path | None,
+    preserve: bool,
     force: bool,
     voice: Voice,
     choice: ModelChoice,
@@ -81,7 +92,7 @@ def decode(
     loader = choice.loader()
     options = DecodeOptions(max_pixels, region, int(scale.removeprefix("1/")), salvage)
     shown = single is not None and voice.shows_progress
-    work = _Decoding(loader, options, suffix, passphrase_file, force, shown)
+    work = _Decoding(loader, options, suffix, passphrase_file, force, preserve, shown)
     if single is not None:
         voice.work_on_one(work, sources[0], single)
     else:
@@ -104,6 +115,7 @@ class _Decoding:
     suffix: str
     passphrase_file: Path | None
     force: bool
+    preserve: bool
     shown: bool
     losses: list[Path] = field(default_factory=list)
 
@@ -135,6 +147,8 @@ class _Decoding:
             size_bytes = write_output(
                 target, lambda out: notes.extend(write_picture(picture, out, suffix)), self.force
             )
+            if self.preserve:
+                copy_times(source, target)
         report.note(source, picture.notes)
         report.note(target, notes)
         report.describe_header(header, model, bytes_in, size_bytes)

@@ -17,6 +17,7 @@ from vaecodec.cli.options import (
     LIMIT,
     LOSSLESS,
     OUTPUT,
+    PRESERVE,
     QUALITY,
     ROI,
     TARGET_BPP,
@@ -30,7 +31,7 @@ from vaecodec.cli.options import (
 )
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from vaecodec.cli.progress import Progress
-from vaecodec.cli.streams import check_output, is_pipe, naming, open_input, write_output
+from vaecodec.cli.streams import check_output, copy_times, is_pipe, naming, open_input, write_output
 from vaecodec.codec.quality import DEFAULT_QUALITY, level_of_quality
 from vaecodec.errors import UsageError
 from vaecodec.format.container import MAGIC, METADATA_TYPES
@@ -82,6 +83,7 @@ METADATA_KINDS = tuple(METADATA_TYPES)
     " VAECODEC_PASSPHRASE.",
 )
 @PASSPHRASE_FILE
+@PRESERVE
 @FORCE
 @reporting
 @choosing_model
@@ -111,7 +113,7 @@ def encode(
     `-` is standard input or output.
     """
     from vaecodec.codec.targets import one_target
-    from vaecodec.picture.reader import is_picture_name
+    from vaecodec.picture.reader import hint_for, is_picture_name
 
     target = one_target(target_size, target_bpp, target_psnr, target_ms_ssim, target_ssimulacra2)
     if target is not None and quality is not None:
@@ -131,7 +133,7 @@ def encode(
     if single is not None:
         voice.work_on_one(work, sources[0], single)
         return
-    many = ManyFiles(sources, output, ".vae", is_picture_name, recursive, skip_existing)
+    many = ManyFiles(sources, output, ".vae", is_picture_name, recursive, skip_existing, hint_for)
     run_many(many, work, loader, voice, jobs, on_error)
 
 
@@ -155,6 +157,7 @@ class _Encoding:
     alpha_quality: float | None
     strip: tuple[str, ...]
     page: int | None
+    preserve: bool
     force: bool
     max_pixels: int
 
@@ -168,6 +171,8 @@ class _Encoding:
             data, reached = self._encode(picture, model)
         with report.timing("write"):
             write_output(target, lambda file: file.write(data), self.force)
+            if self.preserve:
+                copy_times(source, target)
         report.describe_file(data, model, bytes_in, len(data))
         height, width = picture.pixels.shape[:2]
         rate = f"{8 * len(data) / (height * width):.3f} bpp, {picture.size_bytes / len(data):.1f}:1"

@@ -39,6 +39,10 @@ type that it does not know when it is optional and refuses it when it is require
     exif   EXIF, as in a PNG's eXIf chunk, compressed with zlib
     iccp   ICC profile, compressed with zlib
     xmpp   XMP packet in UTF-8, compressed with zlib
+    xmpx   extended XMP of JPEG: its GUID of 32 bytes and its content, compressed with zlib
+    iptc   Photoshop's block of JPEG, which holds IPTC, compressed with zlib
+    comm   comment of JPEG, compressed with zlib
+    dpis   dots per inch across and down: two 64-bit floats, compressed with zlib
 
     payload of a slice
     offset  size  field
@@ -80,8 +84,15 @@ ALPHA_TYPE = b"Alph"
 CRYPT_TYPE = b"Cryp"
 GAIN_MAP_TYPE = b"Gmap"
 PREVIEW_TYPE = b"prvw"
-METADATA_TYPES = {"exif": b"exif", "icc": b"iccp", "xmp": b"xmpp"}
-MAX_METADATA_BYTES = 64 * 2**20
+METADATA_TYPES = {
+    "exif": b"exif",
+    "icc": b"iccp",
+    "xmp": b"xmpp",
+    "xmp-extended": b"xmpx",
+    "iptc": b"iptc",
+    "comment": b"comm",
+    "resolution": b"dpis",
+}
 _PART_NAMES = {
     SLICE_TYPE: "slices",
     LOSSLESS_SLICE_TYPE: "lossless slices",
@@ -315,24 +326,6 @@ def _cut_short(slices: int, header: Header) -> FormatError:
     return FormatError(
         f"cut short: {slices} of {header.slice_count} slices are there; get a whole copy"
     )
-
-
-def pack_metadata(kind: str, content: bytes) -> Chunk:
-    """The chunk of metadata of a kind ("exif", "icc", "xmp")."""
-    return Chunk(METADATA_TYPES[kind], zlib.compress(content, 9))
-
-
-def unpack_metadata(chunk: Chunk) -> bytes:
-    """The content of a metadata chunk. Raises FormatError, also for one that unpacks to too
-    much."""
-    unpacker = zlib.decompressobj()
-    try:
-        content = unpacker.decompress(chunk.payload, MAX_METADATA_BYTES)
-    except zlib.error as error:
-        raise FormatError(f"its metadata are damaged ({error})") from None
-    if not unpacker.eof:
-        raise FormatError("its metadata do not end or are too large")
-    return content
 
 
 def pack_slice(symbol_checksum: int, words: bytes) -> Chunk:

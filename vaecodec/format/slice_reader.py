@@ -1,7 +1,7 @@
 """The slices of a file as decoding asks for them: of a sound file in order, of a damaged one what
 is left."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
 from typing import BinaryIO
@@ -21,17 +21,11 @@ from vaecodec.format.container import (
     pack_header,
     read_chunks,
     salvage_chunks,
-    unpack_metadata,
 )
 from vaecodec.format.encryption import Cipher, open_description
+from vaecodec.format.metadata import unpack_metadata
 
 _KIND_OF_TYPE = {kind: name for name, kind in METADATA_TYPES.items()}
-
-
-def read_metadata(chunks: Iterable[Chunk]) -> dict[str, bytes]:
-    """The metadata in chunks by kind ("exif", "icc", "xmp"). Raises FormatError."""
-    found = (chunk for chunk in chunks if chunk.type in _KIND_OF_TYPE)
-    return {_KIND_OF_TYPE[chunk.type]: unpack_metadata(chunk) for chunk in found}
 
 
 class SliceSource:

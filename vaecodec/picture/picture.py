@@ -5,20 +5,27 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from vaecodec.errors import PictureError
+
 
 @dataclass(frozen=True)
 class Picture:
     """A picture, upright.
 
     `pixels`: uint8 or uint16, `[H, W, 3]` in RGB or `[H, W]` grey; `alpha`: uint8 `[H, W]` or None
-    (opaque); `metadata`: bytes of "exif", "icc" and "xmp" where there are any; `notes`: what was
-    converted on the way, for the user.
+    (opaque); `metadata`: bytes by kind (see picture/metadata) where there are any; `notes`: what
+    was converted on the way, for the user. Raises PictureError where there is no pixel.
     """
 
     pixels: np.ndarray
     alpha: np.ndarray | None = None
     metadata: dict[str, bytes] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if 0 in self.pixels.shape:
+            height, width = self.pixels.shape[:2]
+            raise PictureError(f"{width}x{height} is no picture; it needs at least one pixel")
 
     @property
     def mode(self) -> str:

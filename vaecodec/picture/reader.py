@@ -1,28 +1,40 @@
-"""Picture files to arrays, through Pillow (and pypng for 16-bit colour).
+"""Picture files to arrays, through Pillow (pypng for 16-bit colour PNG, tifffile for deep TIFF).
 
-What matters about a picture comes in: pixels upright as its orientation tag says, alpha, EXIF, ICC
-profile and XMP. Anything that had to be converted is said in `Picture.notes`.
+What matters about a picture comes in: pixels upright as its orientation tag says, alpha, and the
+bytes of its metadata. Anything that had to be converted or dropped is said in `Picture.notes`.
 """
 
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import png
-from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from vaecodec.errors import MissingFileError, PictureError, UsageError, VaecodecError
+from vaecodec.picture import jpeg_file, png_file
+from vaecodec.picture.decoder_warnings import collected
+from vaecodec.picture.metadata import metadata_of, tiff_metadata
+from vaecodec.picture.orientation import made_neutral, orientation_of, turned
 from vaecodec.picture.picture import Picture
+from vaecodec.picture.samples import in_16_bits, samples_of
 
 # Ghostscript would be run for EPS, and these others are no photographs in themselves.
 _REFUSED_FORMATS = ("EPS", "WMF", "HDF5", "GRIB", "BUFR", "FITS", "MPEG")
-# Tags of a TIFF file that describe the picture; the others describe its storage.
-_SUB_DIRECTORIES = (34665, 34853)  # EXIF and GPS
-_TIFF_TAGS = (270, 271, 272, 282, 283, 296, 305, 306, 315, 33432, *_SUB_DIRECTORIES)
+_PLUGINS = ("pillow_heif", "pillow_jxl")  # register themselves, or by a function, where installed
+PLUGIN_SUFFIXES = {
+    ".heic": "pillow-heif",
+    ".heif": "pillow-heif",
+    ".hif": "pillow-heif",
+    ".jxl": "pillow-jxl-plugin",
+}
+RAW_SUFFIXES = (
+    ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw", ".crw", ".x3f"
+)  # fmt: skip
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def read_picture(path: Path, max_pixels: int, page: int | None = None) -> Picture:
@@ -36,30 +48,90 @@ def read_picture(path: Path, max_pixels: int, page: int | None = None) -> Pictur
 
 
 def is_picture_name(path: Path) -> bool:
-    """Whether a file's suffix is that of a picture."""
+    """Whether a file's suffix is that of a picture that can be read here."""
     suffix = path.suffix.lower()
-    if not suffix:
+    if not suffix or suffix in RAW_SUFFIXES:
         return False
     Image.preinit()  # as in _identify
     if suffix not in Image.EXTENSION:
-        Image.init()
+        _load_readers()
     return Image.EXTENSION.get(suffix) not in (None, "VAE", "PDF", *_REFUSED_FORMATS)
+
+
+def hint_for(suffix: str) -> str:
+    """How to get at the pictures in files of a suffix that is not read here, "" where unknown."""
+    if suffix.lower() in PLUGIN_SUFFIXES:
+        return f"pip install {PLUGIN_SUFFIXES[suffix.lower()]}"
+    if suffix.lower() in RAW_SUFFIXES:
+        return "develop raw photos to TIFF first"
+    return ""
 
 
 def picture_size(path: Path, max_pixels: int) -> tuple[int, int]:
     """Width and height of a picture as it is shown, from its header. Raises as `read_picture`
     does."""
-    with _faults_of(path), path.open("rb") as file, _open_image(file) as image:
+    with _faults_of(path), path.open("rb") as file, collected(), _open_image(file) as image:
         _check_size(image.size, max_pixels)
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-        return image.size[::-1] if turned else image.size
+        orientation = orientation_of(metadata_of(image))
+        if image.format == "TIFF":
+            orientation = image.getexif().get(274, 1)
+        return image.size[::-1] if orientation in (5, 6, 7, 8) else image.size
 
 
 def picture_from_file(file: BinaryIO, max_pixels: int, page: int | None = None) -> Picture:
     """The picture in an open, seekable file. Raises PictureError, and UsageError for a missing
     page."""
-    with _open_image(file) as image:
-        return _from_image(image, file, max_pixels, page)
+    with collected() as warned:
+        try:
+            picture = _read(_Source(file), max_pixels, page)
+        except PictureError as error:
+            stripped = _without_metadata(file)
+            if stripped is None:
+                raise
+            try:
+                picture = _read(stripped, max_pixels, page)
+            except VaecodecError:
+                raise error from None
+    notes = (*picture.notes, *(f"warning of its reader: {text}" for text in warned))
+    file.seek(0, io.SEEK_END)
+    return Picture(picture.pixels, picture.alpha, picture.metadata, notes)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A file to read, and what is known of it already."""
+
+    file: BinaryIO
+    notes: tuple[str, ...] = ()
+    png: png_file.PngFile | None = None
+
+
+def _without_metadata(file: BinaryIO) -> _Source | None:
+    """The same pixels in a file without metadata that could disturb; None for other formats."""
+    note = ("its metadata are damaged and were dropped",)
+    with suppress(PictureError):
+        walked = png_file.walk(file, pixels_only=True)
+        if walked is not None:
+            return _Source(walked.file, note, walked)
+        stripped = jpeg_file.without_metadata(file)
+        return None if stripped is None else _Source(stripped, note)
+    return None
+
+
+def _read(source: _Source, max_pixels: int, page: int | None) -> Picture:
+    if source.png is None:
+        walked = png_file.walk(source.file)
+        if walked is not None:
+            source = _Source(walked.file, walked.notes, walked)
+    try:
+        with _open_image(source.file) as image:
+            return _from_image(image, source, max_pixels, page)
+    except _UnknownPictureError:
+        source.file.seek(0)
+        if source.file.read(4) not in _TIFF_MAGIC:
+            raise
+        with _decoding():
+            return _from_tiff_alone(source.file, max_pixels, page)
 
 
 @contextmanager
@@ -72,224 +144,191 @@ def _faults_of(path: Path) -> Iterator[None]:
     except IsADirectoryError:
         raise UsageError(f"{path}: is a directory; name a picture") from None
     except (PictureError, UsageError) as error:
+        hint = hint_for(path.suffix) if isinstance(error, _UnknownPictureError) else ""
+        if hint:
+            error = PictureError(f"{error} ({hint})")
         raise error.of(path) from None
     except OSError as error:
         raise PictureError(f"{path}: cannot read: {error.strerror or error}") from None
+
+
+class _UnknownPictureError(PictureError):
+    """No reader knows the file."""
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    """Whatever a decoder raises is a PictureError: they raise nearly every kind there is."""
+    try:
+        yield
+    except VaecodecError:
+        raise
+    except UnidentifiedImageError:
+        raise _UnknownPictureError("not a picture that can be read here") from None
+    except MemoryError:
+        raise PictureError("not enough memory for a picture of this size") from None
+    except Exception as error:
+        what = " ".join(str(error).split())[:200] or type(error).__name__
+        raise PictureError(
+            f"damaged or unusual picture ({what}); convert it to PNG first"
+        ) from None
 
 
 @contextmanager
 def _open_image(file: BinaryIO) -> Iterator[Image.Image]:
     """Pillow's image, not yet decoded; whatever it raises then becomes a PictureError."""
     Image.MAX_IMAGE_PIXELS = None  # our limit is checked before pixels are decoded
-    try:
-        with _identify(file) as image:
-            yield image
-    except VaecodecError:
-        raise
-    except UnidentifiedImageError:
-        raise PictureError("not a picture that can be read here") from None
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        EOFError,
-        KeyError,
-        png.Error,
-        ImageCms.PyCMSError,
-    ) as error:
-        raise PictureError(
-            f"damaged or unusual picture ({error}); convert it to PNG first"
-        ) from None
+    with _decoding(), _identify(file) as image:
+        yield image
 
 
 def _identify(file: BinaryIO) -> Image.Image:
     """The image that some reader knows. The common formats are tried first, as importing the
     readers of all others takes longer than most pictures."""
-    for load_readers in (Image.preinit, Image.init):
+    for load_readers in (Image.preinit, _load_readers):
         load_readers()
         formats = [name for name in Image.ID if name not in _REFUSED_FORMATS]
         try:
+            file.seek(0)
             return Image.open(file, formats=formats)
         except UnidentifiedImageError:
             file.seek(0)
     raise UnidentifiedImageError
 
 
+def _load_readers() -> None:
+    """All of Pillow's readers, and the plug-ins for HEIC and JPEG XL where they are installed."""
+    Image.init()
+    for name in _PLUGINS:
+        with suppress(ImportError):
+            plugin = __import__(name)
+            if name == "pillow_heif" and "HEIF" not in Image.OPEN:
+                plugin.register_heif_opener()
+
+
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
+    if width < 1 or height < 1:
+        raise PictureError(f"{width}x{height} is no picture; it needs at least one pixel")
     if width * height > max_pixels:
         raise PictureError(
             f"{width}x{height} is over the limit of {max_pixels} pixels", "max_pixels"
         )
 
 
-def _from_image(image: Image.Image, file: BinaryIO, max_pixels: int, page: int | None) -> Picture:
-    pages = getattr(image, "n_frames", 1)
-    notes = []
+def _page_note(pages: int, page: int | None) -> tuple[str, ...]:
+    """What is said of a file of several pages. Raises UsageError for a page that is not there."""
     if page is not None and page > pages:
         raise UsageError(f"has {pages} page(s), so there is no page {page}")
     if page is None and pages > 1:
-        notes.append(
-            f"only the first of {pages} pages or frames is coded; choose another with --page"
-        )
+        return (f"only the first of {pages} pages or frames is coded; choose another with --page",)
+    return ()
+
+
+def _from_image(image: Image.Image, source: _Source, max_pixels: int, page: int | None) -> Picture:
+    pages = getattr(image, "n_frames", 1)
+    notes = (*_page_note(pages, page), *source.notes)
+    if image.format == "MPO" and page is None:
+        notes = source.notes
     if pages > 1:
         image.seek((page or 1) - 1)
     _check_size(image.size, max_pixels)
-    if _is_16_bit_colour_png(file):
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-        picture = Picture(*_read_16_bit_png(file), _metadata(image, _exif(image)), tuple(notes))
-        return _upright(picture, orientation)
-    return picture_from_image(image, tuple(notes))
+    if source.png is not None and (page or 1) == 1:
+        return _from_png(image, source.png, notes)
+    if image.format == "TIFF":
+        deep = _deep_tiff(image, source.file, page or 1)
+        if deep is not None:
+            return _finished(*deep[:2], metadata_of(image), deep[2], (*notes, *deep[3]))
+    picture = picture_from_image(image, notes)
+    return jpeg_file.without_gain_map(picture, image, page)
+
+
+def _from_png(image: Image.Image, file: png_file.PngFile, notes: tuple[str, ...]) -> Picture:
+    image.info.pop("transparency", None) if file.transparent is not None else None
+    if file.has_16_bit_colour:
+        pixels, alpha = png_file.read_16_bit(file.file)
+        more: tuple[str, ...] = ()
+    else:
+        pixels, alpha, more = samples_of(image, None)
+    alpha = alpha if file.transparent is None else file.transparency(pixels)
+    metadata = metadata_of(image)
+    icc, said = file.profile()
+    if icc is not None and "icc" not in metadata:
+        metadata["icc"] = icc
+    return _finished(pixels, alpha, metadata, orientation_of(metadata), (*notes, *more, *said))
 
 
 def picture_from_image(image: Image.Image, notes: tuple[str, ...] = ()) -> Picture:
     """A PIL image of any mode, turned upright, as a picture. Raises PictureError."""
-    exif = _exif(image)
-    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-        image = ImageOps.exif_transpose(image)
-    metadata = _metadata(image, exif)
-    pixels, alpha, converted = _samples(image, metadata.get("icc"))
-    if converted:
-        notes = (*notes, converted)
-        if "sRGB" in converted:  # the profile described the colours before
-            metadata.pop("icc", None)
-    return Picture(pixels, alpha, metadata, notes)
+    _check_size(image.size, image.size[0] * image.size[1])
+    image.load()  # after which some formats have more metadata, and a TIFF is upright
+    metadata = metadata_of(image)
+    orientation = 1 if image.format == "TIFF" else orientation_of(metadata)
+    pixels, alpha, converted = samples_of(image, metadata.get("icc"))
+    if any("sRGB" in note or "profile does not suit" in note for note in converted):
+        metadata.pop("icc", None)  # it described the colours before
+    return _finished(pixels, alpha, metadata, orientation, (*notes, *converted))
 
 
-def _samples(image: Image.Image, icc: bytes | None) -> tuple[np.ndarray, np.ndarray | None, str]:
-    """Pixels, alpha and a note of any conversion, of an upright picture of any mode."""
-    mode = image.mode
-    if mode in ("L", "RGB"):
-        return np.asarray(image), None, ""
-    if mode in ("1", "RGBX"):
-        return np.asarray(image.convert("L" if mode == "1" else "RGB")), None, ""
-    if mode in ("P", "PA", "RGBA", "LA", "RGBa", "La") or "transparency" in image.info:
-        return (*_with_alpha(image), "")
-    if mode.startswith("I;16") or mode in ("I", "F"):
-        return _high_range_grey(np.asarray(image), mode)
-    if mode in ("CMYK", "LAB", "YCbCr", "HSV"):
-        return _to_srgb(image, icc)
-    raise PictureError(f"mode {mode} is not supported; convert it to RGB or grey")
+def _finished(
+    pixels: np.ndarray,
+    alpha: np.ndarray | None,
+    metadata: dict[str, bytes],
+    orientation: int,
+    notes: tuple[str, ...],
+) -> Picture:
+    """The picture upright, without an alpha that hides nothing."""
+    if alpha is not None:
+        alpha = None if (alpha == 255).all() else turned(alpha, orientation)
+    return Picture(turned(pixels, orientation), alpha, made_neutral(metadata, orientation), notes)
 
 
-def _with_alpha(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
-    grey = image.mode in ("L", "LA", "La")
-    if "transparency" not in image.info and image.mode == "P":
-        return np.asarray(image.convert("RGB")), None
-    samples = np.asarray(image.convert("LA" if grey else "RGBA"))
-    alpha = samples[:, :, -1]
-    pixels = samples[:, :, 0] if grey else samples[:, :, :3]
-    return np.ascontiguousarray(pixels), None if (alpha == 255).all() else np.ascontiguousarray(
-        alpha
-    )
+def _deep_tiff(
+    image: Image.Image, file: BinaryIO, page: int
+) -> tuple[np.ndarray, np.ndarray | None, int, tuple[str, ...]] | None:
+    """What tifffile reads of a page that Pillow would read wrongly, None for all others.
+
+    Where tifffile knows the layout but not the compression, Pillow's 8 bits of 16-bit colour are
+    as good as can be; of other samples nothing is.
+    """
+    bits = max(image.tag_v2.get(258, (1,)))  # type: ignore[attr-defined]
+    kinds = image.tag_v2.get(339, (1,))  # type: ignore[attr-defined]
+    if bits <= 8 and 2 not in kinds:
+        return None
+    from vaecodec.picture import tiff_file  # takes longer to import than most pictures to read
+
+    try:
+        deep = tiff_file.read_deep(file, page)
+    except PictureError:
+        raise
+    except Exception:
+        if image.mode not in ("RGB", "RGBA"):
+            raise
+        return None
+    return None if deep is None else _in_16_bits(*deep)
 
 
-def _high_range_grey(values: np.ndarray, mode: str) -> tuple[np.ndarray, None, str]:
-    if mode.startswith("I;16"):
-        return values.astype(np.uint16), None, ""
-    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
-    if not np.isfinite([low, high]).all():
-        raise PictureError("has samples that are not numbers; convert it to 16-bit grey")
-    if mode == "I" and 0 <= low and high <= 65535:
-        return values.astype(np.uint16), None, ""
-    span = high - low or 1.0
-    scaled = np.rint((values.astype(np.float64) - low) / span * 65535).astype(np.uint16)
-    return scaled, None, f"range {low:g}..{high:g} mapped to 16 bits"
+def _in_16_bits(
+    pixels: np.ndarray, alpha: np.ndarray | None, orientation: int
+) -> tuple[np.ndarray, np.ndarray | None, int, tuple[str, ...]]:
+    samples, _, notes = in_16_bits(pixels)
+    return samples, alpha, orientation, notes
 
 
-def _to_srgb(image: Image.Image, icc: bytes | None) -> tuple[np.ndarray, None, str]:
-    mode = image.mode
-    if mode in ("YCbCr", "HSV"):
-        return np.asarray(image.convert("RGB")), None, f"converted from {mode} to RGB"
-    srgb = ImageCms.createProfile("sRGB")
-    if icc is not None:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        how = f"converted from {mode} to sRGB through its profile"
-    elif mode == "LAB":
-        profile = ImageCms.createProfile("LAB")
-        how = "converted from LAB to sRGB"
-    else:
-        return (
-            np.asarray(image.convert("RGB")),
-            None,
-            f"converted from {mode} to RGB without a colour description",
-        )
-    return np.asarray(ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")), None, how
+def _from_tiff_alone(file: BinaryIO, max_pixels: int, page: int | None) -> Picture:
+    """A page of a TIFF file whose samples Pillow has no mode for."""
+    from vaecodec.picture import tiff_file
 
-
-def _exif(image: Image.Image) -> bytes:
-    """EXIF without the orientation, which is applied to the pixels; of a TIFF, what describes the
-    picture."""
-    source = image.getexif()
-    kept = Image.Exif()
-    if image.format == "TIFF":
-        for tag in set(_TIFF_TAGS) & set(source):
-            kept[tag] = source.get_ifd(tag) if tag in _SUB_DIRECTORIES else source[tag]
-    else:
-        kept.load(source.tobytes())
-        kept.pop(ExifTags.Base.Orientation, None)
-    return kept.tobytes() if len(kept) else b""
-
-
-def _metadata(image: Image.Image, exif: bytes) -> dict[str, bytes]:
-    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
-    found = {
-        "exif": exif,
-        "icc": image.info.get("icc_profile") or b"",
-        "xmp": xmp.encode("utf-8") if isinstance(xmp, str) else xmp,
-    }
-    return {kind: bytes(content) for kind, content in found.items() if content}
-
-
-def _is_16_bit_colour_png(file: BinaryIO) -> bool:
-    """Bit depth 16 with colour or alpha in the header: Pillow would keep 8 bits of it."""
-    position = file.tell()
+    width, height, pages = tiff_file.size_of(file, page or 1)
+    notes = _page_note(pages, page)
+    _check_size((width, height), max_pixels)
+    deep = tiff_file.read_deep(file, page or 1)
+    if deep is None:
+        raise _UnknownPictureError("not a picture that can be read here")
+    pixels, alpha, orientation, converted = _in_16_bits(*deep)
     file.seek(0)
-    data = file.read(26)
-    file.seek(position)
-    return data[:8] == b"\x89PNG\r\n\x1a\n" and data[24:26] in (
-        b"\x10\x02",
-        b"\x10\x04",
-        b"\x10\x06",
-    )
-
-
-def _read_16_bit_png(file: BinaryIO) -> tuple[np.ndarray, np.ndarray | None]:
-    file.seek(0)
-    width, height, rows, info = png.Reader(file=file).read()
-    planes = info["planes"]
-    samples = np.empty((height, width, planes), np.uint16)
-    for row, values in enumerate(rows):
-        samples[row] = np.frombuffer(values, np.uint16).reshape(width, planes)
-    colours = planes - 1 if info["alpha"] else planes
-    pixels = samples[:, :, 0] if colours == 1 else samples[:, :, :3]
-    alpha = (samples[:, :, -1] >> 8).astype(np.uint8) if info["alpha"] else None
-    if alpha is not None and (alpha == 255).all():
-        alpha = None
-    return np.ascontiguousarray(pixels), alpha
-
-
-_TURNS = {  # orientation tag -> (transpose, flip rows, flip columns)
-    1: (False, False, False),
-    2: (False, False, True),
-    3: (False, True, True),
-    4: (False, True, False),
-    5: (True, False, False),
-    6: (True, False, True),
-    7: (True, True, True),
-    8: (True, True, False),
-}
-
-
-def _upright(picture: Picture, orientation: int) -> Picture:
-    transpose, rows, columns = _TURNS.get(orientation, _TURNS[1])
-
-    def turn(array: np.ndarray) -> np.ndarray:
-        array = array.swapaxes(0, 1) if transpose else array
-        return np.ascontiguousarray(array[:: -1 if rows else 1, :: -1 if columns else 1])
-
-    alpha = None if picture.alpha is None else turn(picture.alpha)
-    return replace(picture, pixels=turn(picture.pixels), alpha=alpha)
+    metadata = tiff_metadata(file.read()) if (page or 1) == 1 else {}
+    return _finished(pixels, alpha, metadata, orientation, (*notes, *converted))
 
 
 MAX_PICTURE_PIXELS = 2 * 10**8  # larger sources are skipped

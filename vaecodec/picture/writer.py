@@ -1,5 +1,6 @@
 """Arrays to picture files, with as much of what goes along as the format holds."""
 
+import hashlib
 import io
 from dataclasses import replace
 from typing import BinaryIO
@@ -9,6 +10,14 @@ import png
 from PIL import Image, PngImagePlugin
 
 from vaecodec.errors import PictureError, UsageError
+from vaecodec.picture.icc import colour_space, rgb_profile_of_grey
+from vaecodec.picture.metadata import (
+    dots_per_inch,
+    extended_xmp_segments,
+    iptc_segments,
+    keep_text,
+)
+from vaecodec.picture.orientation import without_orientation
 from vaecodec.picture.picture import Picture
 
 # TIFF is not compressed: Pillow's compressed writer loses EXIF. PNG and TIFF keep every bit; the
@@ -25,7 +34,21 @@ OUTPUT_FORMATS: dict[str, tuple[str, dict[str, object]]] = {
     ".ppm": ("PPM", {}),
 }
 _WITHOUT_ALPHA = ("JPEG", "BMP", "PPM")
-_WITHOUT_METADATA = ("BMP", "PPM")
+_COLOUR_ONLY = ("WEBP", "AVIF")  # a grey picture is written as RGB
+_EVERYWHERE = ("exif", "icc", "xmp")
+# What each format has a place for.
+_METADATA_HELD: dict[str, tuple[str, ...]] = {
+    "PNG": (*_EVERYWHERE, "comment", "resolution"),
+    "JPEG": (*_EVERYWHERE, "xmp-extended", "iptc", "comment", "resolution"),
+    "TIFF": (*_EVERYWHERE, "iptc", "resolution"),
+    "WEBP": _EVERYWHERE,
+    "AVIF": _EVERYWHERE,
+    "BMP": ("resolution",),
+    "PPM": (),
+}
+_JPEG_EXIF_BYTES = 65533
+_JPEG_XMP_BYTES = 65533 - len(b"http://ns.adobe.com/xap/1.0/\0")
+_PHOTOSHOP_TAG = 34377
 _TIFF_XMP = 700
 PILLOW_INFO = {"exif": "exif", "icc": "icc_profile", "xmp": "xmp"}  # names in an image's info
 _16_BIT_GREY = ("PNG", "TIFF")
@@ -64,7 +87,7 @@ def write_picture(picture: Picture, file: BinaryIO, suffix: str) -> tuple[str, .
 
 
 def pillow_image(picture: Picture) -> Image.Image:
-    """A PIL image of mode L, RGB, LA, RGBA or I;16, with EXIF, ICC and XMP in its info.
+    """A PIL image of mode L, RGB, LA, RGBA or I;16, with its metadata in its info.
 
     What Pillow has no mode for (16-bit colour, 16 bits with transparency) is reduced to 8 bits.
     """
@@ -74,8 +97,18 @@ def pillow_image(picture: Picture) -> Image.Image:
         picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
     )
     image = Image.fromarray(samples)
-    image.info.update({PILLOW_INFO[kind]: content for kind, content in picture.metadata.items()})
+    image.info.update(pillow_info(picture.metadata))
     return image
+
+
+def pillow_info(metadata: dict[str, bytes]) -> dict[str, object]:
+    """Those metadata for which Pillow has a name in an image's info."""
+    info: dict[str, object] = {
+        PILLOW_INFO[kind]: content for kind, content in metadata.items() if kind in PILLOW_INFO
+    }
+    if (dpi := dots_per_inch(metadata)) is not None:
+        info["dpi"] = dpi
+    return info
 
 
 def _metadata_options(metadata: dict[str, bytes], name: str) -> dict[str, object]:
@@ -84,22 +117,88 @@ def _metadata_options(metadata: dict[str, bytes], name: str) -> dict[str, object
     if "icc" in metadata:
         options["icc_profile"] = metadata["icc"]
     if "exif" in metadata:
-        options["exif"] = metadata["exif"]
-    if "xmp" in metadata:
-        if name == "PNG":
-            options["pnginfo"] = PngImagePlugin.PngInfo()
-            options["pnginfo"].add_itxt(
-                "XML:com.adobe.xmp", metadata["xmp"].decode("utf-8", "replace")
-            )
-        elif name != "TIFF":
-            options["xmp"] = metadata["xmp"]
-    if name == "TIFF":  # EXIF and XMP are tags like all others
+        exif = metadata["exif"]
+        # Pillow would write all of it anew, text in ASCII, to move the orientation elsewhere.
+        options["exif"] = without_orientation(exif) if name == "AVIF" else exif
+    if (dpi := dots_per_inch(metadata)) is not None:
+        options["dpi"] = dpi
+    if name == "PNG":
+        options["pnginfo"] = _png_texts(metadata)
+    elif name == "TIFF":  # EXIF and XMP are tags like all others
         tags = Image.Exif()
         tags.load(metadata.get("exif", b""))
+        keep_text(tags)
         if "xmp" in metadata:
             tags[_TIFF_XMP] = metadata["xmp"]
+        if "iptc" in metadata:
+            tags[_PHOTOSHOP_TAG] = metadata["iptc"]
         options["exif"] = tags
+    elif "xmp" in metadata:
+        options["xmp"] = metadata["xmp"]
+    if name == "JPEG":
+        extra = extended_xmp_segments(metadata.get("xmp-extended", b""))
+        options["extra"] = extra + iptc_segments(metadata.get("iptc", b""))
+        options["comment"] = metadata.get("comment", b"")
     return options
+
+
+def _png_texts(metadata: dict[str, bytes]) -> PngImagePlugin.PngInfo:
+    texts = PngImagePlugin.PngInfo()
+    if "xmp" in metadata:
+        texts.add_itxt("XML:com.adobe.xmp", metadata["xmp"].decode("utf-8", "replace"))
+    if "comment" in metadata:
+        texts.add_itxt("Comment", metadata["comment"].decode("utf-8", "replace"))
+    return texts
+
+
+def _fit_metadata(picture: Picture, name: str) -> tuple[Picture, list[str]]:
+    """The picture with the metadata that the format holds, and notes of the rest."""
+    notes = []
+    metadata = dict(picture.metadata)
+    lost = [kind for kind in metadata if kind not in _METADATA_HELD[name]]
+    if lost:
+        notes.append(f"without {', '.join(lost)}, which {name} does not hold")
+    metadata = {kind: content for kind, content in metadata.items() if kind not in lost}
+    if name in _COLOUR_ONLY and picture.pixels.ndim == 2 and "icc" in metadata:
+        _fit_grey_profile(metadata, name, notes)
+    if name == "JPEG":
+        _fit_to_segments(metadata, notes)
+    return replace(picture, metadata=metadata), notes
+
+
+def _fit_grey_profile(metadata: dict[str, bytes], name: str, notes: list[str]) -> None:
+    """Grey samples are written as equal RGB samples: their profile has to be one of RGB."""
+    if colour_space(metadata["icc"]) != "GRAY":
+        return
+    icc = rgb_profile_of_grey(metadata["icc"])
+    if icc is None:
+        del metadata["icc"]
+        notes.append(f"without its profile of grey, as {name} is written in RGB")
+    else:
+        metadata["icc"] = icc
+        notes.append(f"its profile of grey became one of RGB, as {name} is written in RGB")
+
+
+def _fit_to_segments(metadata: dict[str, bytes], notes: list[str]) -> None:
+    """A JPEG's segments end at 64 kB: XMP goes on in extended segments, EXIF cannot."""
+    if len(metadata.get("exif", b"")) > _JPEG_EXIF_BYTES:
+        del metadata["exif"]
+        notes.append("without exif, which is larger than the 64 kB that JPEG holds")
+    if len(metadata.get("xmp", b"")) > _JPEG_XMP_BYTES:
+        content = metadata["xmp"]
+        guid = hashlib.md5(content, usedforsecurity=False).hexdigest().upper().encode("ascii")
+        metadata["xmp-extended"] = guid + content
+        metadata["xmp"] = _XMP_STUB % guid
+        notes.append("its XMP of more than 64 kB is written as extended XMP")
+
+
+# XMP specification part 3, 1.1.3.1: the packet that names what the extended segments hold.
+_XMP_STUB = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    b'<rdf:Description rdf:about="" xmlns:xmpNote="http://ns.adobe.com/xmp/note/"'
+    b' xmpNote:HasExtendedXMP="%s"/></rdf:RDF></x:xmpmeta>'
+)
 
 
 def _fit_to_format(picture: Picture, name: str) -> tuple[Picture, list[str]]:
@@ -118,10 +217,8 @@ def _fit_to_format(picture: Picture, name: str) -> tuple[Picture, list[str]]:
         )
         flat = np.rint(picture.pixels * part + 255 * (1 - part)).astype(np.uint8)
         picture = replace(picture, pixels=flat, alpha=None)
-    if picture.metadata and name in _WITHOUT_METADATA:
-        notes.append(f"without {', '.join(picture.metadata)}, which {name} does not hold")
-        picture = replace(picture, metadata={})
-    return picture, notes
+    picture, more = _fit_metadata(picture, name)
+    return picture, notes + more
 
 
 def _write_16_bit_png(picture: Picture, file: BinaryIO) -> None:
@@ -148,5 +245,5 @@ def _png_metadata(metadata: dict[str, bytes]) -> list[tuple[bytes, bytes]]:
         return []
     buffer = io.BytesIO()
     write_picture(Picture(np.zeros((1, 1), np.uint8), metadata=metadata), buffer, ".png")
-    wanted = (b"iCCP", b"eXIf", b"iTXt")
+    wanted = (b"iCCP", b"eXIf", b"iTXt", b"pHYs")
     return [chunk for chunk in png.Reader(bytes=buffer.getvalue()).chunks() if chunk[0] in wanted]

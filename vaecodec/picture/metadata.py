@@ -1,0 +1,144 @@
+"""What goes along with a picture as bytes: EXIF, ICC profile, XMP, IPTC, comment, resolution."""
+
+import contextlib
+import struct
+
+from PIL import Image, TiffTags
+
+from vaecodec.picture.orientation import EXIF_PREFIX
+
+# Tags of a TIFF file that describe the picture; the others describe its storage.
+_SUB_DIRECTORIES = (34665, 34853)  # EXIF and GPS
+_TIFF_TAGS = (270, 271, 272, 282, 283, 296, 305, 306, 315, 33432, *_SUB_DIRECTORIES)
+_ASCII = 2
+_XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\x00"
+_XMP_EXTENSION_HEAD = len(_XMP_EXTENSION) + 40  # with its GUID, whole length and offset
+_PHOTOSHOP = b"Photoshop 3.0\x00"
+_RESOLUTION = struct.Struct("<2d")
+
+
+def metadata_of(image: Image.Image) -> dict[str, bytes]:
+    """The metadata of a picture that was opened, byte for byte where its format holds them so.
+
+    "exif" begins as in JPEG's segment; "resolution": two little-endian doubles, dots per inch
+    across and down.
+    """
+    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
+    comment = image.info.get("comment") or b""
+    found = {
+        "exif": tiff_exif(image.getexif()) if image.format == "TIFF" else _exif(image),
+        "icc": image.info.get("icc_profile") or b"",
+        "xmp": xmp.encode("utf-8", "surrogateescape") if isinstance(xmp, str) else xmp,
+        "comment": comment.encode("utf-8") if isinstance(comment, str) else comment,
+        "resolution": _resolution(image),
+        **_segments(getattr(image, "applist", [])),
+    }
+    return {kind: bytes(content) for kind, content in found.items() if content}
+
+
+def _exif(image: Image.Image) -> bytes:
+    exif = image.info.get("exif") or b""
+    if not exif and "Raw profile type exif" in image.info:  # ImageMagick, before PNG had eXIf
+        lines = image.info["Raw profile type exif"].split("\n")[3:]
+        with contextlib.suppress(ValueError):
+            exif = bytes.fromhex("".join(lines))
+    if exif and not exif.startswith(EXIF_PREFIX):
+        exif = EXIF_PREFIX + exif
+    return bytes(exif)
+
+
+def tiff_exif(source: Image.Exif) -> bytes:
+    """Those of a TIFF file's tags that describe the picture, as EXIF."""
+    kept = Image.Exif()
+    for tag in set(_TIFF_TAGS) & set(source):
+        kept[tag] = source.get_ifd(tag) if tag in _SUB_DIRECTORIES else source[tag]
+    return packed_exif(kept) if len(kept) else b""
+
+
+def tiff_metadata(data: bytes) -> dict[str, bytes]:
+    """The metadata of the first page of a TIFF file that Pillow does not open; `data`: all of
+    it."""
+    tags = Image.Exif()
+    tags.load(data)
+    found = {"exif": tiff_exif(tags), "icc": tags.get(34675), "xmp": tags.get(700)}
+    return {kind: content for kind, content in found.items() if isinstance(content, bytes)}
+
+
+def packed_exif(exif: Image.Exif) -> bytes:
+    """The bytes of `exif`, text in them as it was read: Pillow would write ASCII only."""
+    keep_text(exif)
+    return exif.tobytes()
+
+
+def keep_text(exif: Image.Exif) -> None:
+    """Turn text in the main directory back into the bytes that Pillow read it from."""
+    for tag, value in list(exif.items()):
+        if isinstance(value, str) and TiffTags.lookup(tag).type == _ASCII:
+            exif[tag] = value.encode("latin-1", "replace")
+
+
+def _resolution(image: Image.Image) -> bytes:
+    """Dots per inch, unless they are the 72 that programs write for want of any."""
+    if image.format == "TIFF":
+        return b""  # among its tags
+    try:
+        across, down = map(float, image.info.get("dpi", ()))
+    except (TypeError, ValueError, ZeroDivisionError):
+        return b""
+    is_known = 1 <= across < 1e6 and 1 <= down < 1e6 and round(across) != 72
+    return _RESOLUTION.pack(across, down) if is_known else b""
+
+
+def dots_per_inch(metadata: dict[str, bytes]) -> tuple[float, float] | None:
+    """The resolution in `metadata`, None where there is none or it is not sound."""
+    content = metadata.get("resolution", b"")
+    if len(content) != _RESOLUTION.size:
+        return None
+    across, down = _RESOLUTION.unpack(content)
+    return (across, down) if 1 <= across < 1e6 and 1 <= down < 1e6 else None
+
+
+def _segments(segments: list[tuple[str, bytes]]) -> dict[str, bytes]:
+    """IPTC (with all of its Photoshop block) and extended XMP in a JPEG's segments."""
+    iptc = b"".join(
+        data[len(_PHOTOSHOP) :]
+        for name, data in segments
+        if name == "APP13" and data.startswith(_PHOTOSHOP)
+    )
+    return {"iptc": iptc, "xmp-extended": _extended_xmp(segments)}
+
+
+def _extended_xmp(segments: list[tuple[str, bytes]]) -> bytes:
+    """The GUID of extended XMP and its content (XMP specification part 3, 1.1.3.1)."""
+    parts: dict[int, bytes] = {}
+    guid, length = b"", 0
+    for name, data in segments:
+        if name == "APP1" and data.startswith(_XMP_EXTENSION) and len(data) >= _XMP_EXTENSION_HEAD:
+            found, length, offset = struct.unpack_from(">32sII", data, len(_XMP_EXTENSION))
+            guid = guid or found
+            if found == guid:
+                parts[offset] = data[_XMP_EXTENSION_HEAD:]
+    content = b"".join(parts[offset] for offset in sorted(parts))
+    return guid + content if content and len(content) == length else b""
+
+
+def extended_xmp_segments(guid_and_content: bytes) -> bytes:
+    """The JPEG segments of extended XMP."""
+    guid, content = guid_and_content[:32], guid_and_content[32:]
+    room = 65533 - _XMP_EXTENSION_HEAD
+    segments = []
+    for offset in range(0, len(content), room):
+        head = _XMP_EXTENSION + struct.pack(">32sII", guid, len(content), offset)
+        segments.append(_segment(0xE1, head + content[offset : offset + room]))
+    return b"".join(segments)
+
+
+def iptc_segments(iptc: bytes) -> bytes:
+    """The JPEG segments of a Photoshop block."""
+    room = 65533 - len(_PHOTOSHOP)
+    parts = (iptc[start : start + room] for start in range(0, len(iptc), room))
+    return b"".join(_segment(0xED, _PHOTOSHOP + part) for part in parts)
+
+
+def _segment(marker: int, data: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
