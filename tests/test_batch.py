@@ -196,3 +196,41 @@ def test_interrupted_and_continued(tree: Path, tmp_path: Path, tiny_model_path: 
     )
     assert verified.exit_code == 0 and verified.output == ""
     (tree / "locked").chmod(0o700)
+
+
+def test_only_suffixes_of_pictures_are_replaced(call, tmp_path: Path):
+    for name in ("photo.2021.05", "photo.2021.05.png"):
+        Image.fromarray(make_photo(40, 50)).save(tmp_path / name, "PNG")
+    assert call("encode", tmp_path / "photo.2021.05").exit_code == 0
+    assert (tmp_path / "photo.2021.05.vae").exists()
+    assert call("encode", tmp_path / "photo.2021.05.png", "-f").exit_code == 0
+    assert {path.name for path in tmp_path.glob("*.vae")} == {"photo.2021.05.vae"}
+    (tmp_path / "photo.2021.05.vae").rename(tmp_path / "photo.2021")
+    assert call("decode", tmp_path / "photo.2021").exit_code == 0
+    assert (tmp_path / "photo.2021.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("encode a.png -o out.png", "writes .vae files"),
+        ("encode a.png b.webp -o same.vae", "folder"),
+        ("encode . -o same.vae", "folder"),
+        ("decode a.png -o out.vae", "writes .png files"),
+        ("encode x.vae", "vaecodec decode"),
+        ("decode a.png -o out.jpg", "vaecodec encode"),
+        ("encode https://example.org/photo.png", "address"),
+        ("encode a.png -q 50 --target-psnr 30", "-q or a target"),
+        ("encode a.png --target-psnr nan", "nan"),
+    ],
+)
+def test_mistakes_say_what_was_meant(
+    call, tree: Path, monkeypatch: pytest.MonkeyPatch, words: str, reason: str
+):
+    monkeypatch.chdir(tree)
+    (tree / "x.vae").write_bytes(b"\x8fVAE and more")
+    before = files_in(tree)
+    result = call(*words.split())
+    assert result.exit_code == 2 and reason in result.stderr, result.output
+    assert result.stderr.startswith("vaecodec: ") and result.stderr.count("\n") == 1
+    assert files_in(tree) == before

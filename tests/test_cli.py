@@ -366,3 +366,90 @@ def test_installed_command_with_the_default_model(tmp_path: Path):
     vaecodec("decode", "p.vae", "-o", "back.png")
     assert psnr_db(pixels, np.asarray(Image.open(tmp_path / "back.png"))) > 32
     assert vaecodec("--version").startswith("vaecodec, version ")
+
+
+STREAMS = ["> /dev/full", ">&-", "2>&-", "<&-", "| true"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--help",
+        "help quality",
+        "info p.vae",
+        "verify p.vae",
+        "encode p.png -f",
+        "decode p.vae -f",
+        "encode p.png -o -",
+        "encode - -o q.vae -f",
+        "decode p.vae -o -",
+        "view p.vae",
+        "encode p.png p.png -f --json",
+    ],
+)
+def test_streams_that_are_full_or_closed_are_no_traceback(
+    tmp_path: Path, tiny_model_path: Path, words: str
+):
+    Image.fromarray(make_photo(40, 50)).save(tmp_path / "p.png")
+    model = "" if words.split()[0] in ("--help", "help", "info") else f"--model {tiny_model_path}"
+    command = f"{sys.executable} -m vaecodec"
+    environment = {name: v for name, v in os.environ.items() if "DISPLAY" not in name}
+
+    def shell(line: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-o", "pipefail", "-c", line],
+            check=False,
+            cwd=tmp_path,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    assert shell(f"{command} encode p.png {model or f'--model {tiny_model_path}'}").returncode == 0
+    for stream in STREAMS:
+        done = shell(f"{command} {words} {model} {stream}")
+        assert done.returncode in (0, 1, 2), (stream, done.stderr)
+        assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr, stream
+        said_on_stdout = words != "encode - -o q.vae -f"
+        if stream in ("> /dev/full", ">&-") and said_on_stdout:
+            assert done.returncode == 1, (stream, done.stderr)
+            assert done.stderr.startswith("vaecodec: standard output: cannot write: "), stream
+            assert done.stderr.count("\n") == 1
+
+
+def test_what_is_no_regular_file_is_written_into(run, photo_path: Path, tmp_path: Path):
+    """A device or a pipe stays what it is, and a link leads where it led."""
+    assert run("encode", photo_path, "-o", "/dev/null", "-f").exit_code == 0
+    assert not Path("/dev/null").is_file()
+    pipe, link = tmp_path / "pipe", tmp_path / "link.vae"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as reader:
+        assert run("encode", photo_path, "-o", pipe).exit_code == 0
+        data, _ = reader.communicate(timeout=10)
+    assert pipe.is_fifo()
+    (tmp_path / "elsewhere").mkdir()
+    link.symlink_to(tmp_path / "elsewhere" / "real.vae")
+    assert run("encode", photo_path, "-o", link).exit_code == 0
+    assert link.is_symlink() and link.read_bytes() == data
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["real.vae"]
+
+
+@pytest.mark.parametrize(
+    "words", ["encode", "encode x -q 101", "nonsense", "encode x --frob", "encode none.png"]
+)
+def test_usage_faults_are_one_line_or_one_object(run, words: str):
+    plain = run(*words.split())
+    assert_fails(plain, 2, "")
+    if words != "nonsense":
+        machine = run(*words.split(), "--json")
+        assert machine.exit_code == 2 and machine.stderr == ""
+        said = json.loads(machine.stdout)
+        assert said["ok"] is False
+        assert said["fault"].split(";")[0] in plain.stderr
+
+
+def test_without_a_command_there_is_help():
+    assert "Usage:" in CliRunner().invoke(main, []).output

@@ -151,5 +151,5 @@ def test_missing_package_is_named(tiny_model: Model, monkeypatch: pytest.MonkeyP
     for name in [n for n in sys.modules if n.split(".")[0] == "cryptography"]:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, "cryptography", None)
-    with pytest.raises(VaecodecError, match="vaecodec\\[crypto\\]"):
+    with pytest.raises(VaecodecError, match=r"pip install '\.\[crypto\]'"):
         encode_picture(PICTURE, tiny_model, EncodeOptions(900, passphrase=SECRET))

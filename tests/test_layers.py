@@ -19,7 +19,7 @@ ROW = re.compile(r"^\| `([\w/.]+)` \| (.+?) \|(.*?)\|(.*?)\|$", re.MULTILINE)
 # Where torch may be imported: nothing that `--help`, `info`, `verify`, or encode and decode on a
 # CPU touches.
 TORCH_FILES = re.compile(
-    r"training/|network/(?!config|weights)|inference/(torch_backend|refine)|codec/tensors|api"
+    r"training/|network/(?!config|weights)|inference/(torch_backend|refine)|codec/tensors|api|arguments"
 )
 
 

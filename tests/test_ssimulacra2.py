@@ -18,7 +18,7 @@ from vaecodec.metrics import ssimulacra2 as module
 from vaecodec.metrics.ssimulacra2 import error_map, ssimulacra2, weighted_sum
 
 FOLDER = Path(__file__).parent / "ssimulacra2"
-with open(FOLDER / "scores.csv", encoding="utf-8") as file:
+with (FOLDER / "scores.csv").open(encoding="utf-8") as file:
     SCORES = [
         (r["original"], r["distorted"], float(r["ssimulacra2"])) for r in csv.DictReader(file)
     ]

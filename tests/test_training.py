@@ -287,7 +287,7 @@ def test_once_settled_residuals_are_rounded_as_the_default_effort_rounds_them():
     d = np.tile(np.linspace(-3, 3, 601, dtype=np.float32), SCALE_COUNT - 16)
     scales = log_scale_of_index(torch.arange(SCALE_COUNT)).exp().tolist()
     tables = [table_from_frequencies(*logistic_frequencies(scale, 300)) for scale in scales]
-    encoded = entropy.rdoq(d, rounding.rounding_margins(tables), indices)
+    encoded = rounding.rdoq(d, rounding.rounding_margins(tables), indices)
     trained = rates.rdoq_straight_through(torch.from_numpy(d), torch.from_numpy(indices)).numpy()
     assert (trained != encoded).mean() < 0.002  # ties
     assert (trained != np.rint(d)).mean() > 0.01

@@ -5,12 +5,52 @@ The names of `vaecodec.api` are found here; torch and Pillow are imported when o
 
 from typing import TYPE_CHECKING
 
-from vaecodec.version import __version__ as __version__
-
-__all__ = ["Codec", "decode", "decode_file", "encode", "encode_file", "info", "load_model"]
+from vaecodec.errors import (
+    CorruptSymbolsError,
+    FileAccessError,
+    FormatError,
+    MissingFileError,
+    ModelError,
+    OutputExistsError,
+    PassphraseError,
+    PictureError,
+    TargetError,
+    UsageError,
+    VaecodecError,
+)
+from vaecodec.version import __version__
 
 if TYPE_CHECKING:
-    from vaecodec.api import Codec, decode, decode_file, encode, encode_file, info, load_model
+    from vaecodec.api import Codec, decode, decode_file, encode, encode_file, info
+
+__all__ = [
+    "Codec",
+    "CorruptSymbolsError",
+    "FileAccessError",
+    "FormatError",
+    "MissingFileError",
+    "ModelError",
+    "OutputExistsError",
+    "PassphraseError",
+    "PictureError",
+    "TargetError",
+    "UsageError",
+    "VaecodecError",
+    "__version__",
+    "decode",
+    "decode_file",
+    "encode",
+    "encode_file",
+    "info",
+    "register",
+]
+
+
+def register() -> None:
+    """Let Pillow open and save .vae files, as importing `vaecodec.pillow_plugin` does."""
+    from vaecodec import pillow_plugin
+
+    pillow_plugin.register()
 
 
 def __getattr__(name: str) -> object:
@@ -19,3 +59,7 @@ def __getattr__(name: str) -> object:
     from vaecodec import api
 
     return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

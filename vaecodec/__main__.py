@@ -6,14 +6,17 @@ mistakes in the command line answer at once.
 
 import atexit
 import gc
+import json
 import os
 import sys
-from typing import NoReturn
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import click
 
-from vaecodec.cli.messages import say_fault
+from vaecodec.cli.messages import fault_text, say_fault
 from vaecodec.cli.options import EPILOG
+from vaecodec.cli.streams import drop_standard_output, open_closed_streams
 from vaecodec.commands.compare import compare
 from vaecodec.commands.decode import decode
 from vaecodec.commands.encode import encode
@@ -28,9 +31,9 @@ from vaecodec.commands.view import view
 from vaecodec.errors import VaecodecError
 from vaecodec.version import __version__
 
-# Read when numpy is imported, which is later. The products in numpy are small and stand between
-# those of ONNX Runtime; OpenBLAS's threads wait busily for the next one, and cost more than they
-# bring: a decode takes 1.2 s of processor time with them and 0.8 s without.
+# Read when numpy is imported, which is later: OpenBLAS then starts no threads, which would wait
+# busily at first and take 0.05 s of processor time. `cores.single_blas_thread` keeps them from work
+# in programs that use the library and have started them.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Read when torch loads OpenMP. Its threads wait busily for each other as well, and where other
 # programs want the cores too, refinement takes four times as long as with threads that sleep.
@@ -43,20 +46,49 @@ atexit.register(gc.freeze)
 class _Group(click.Group):
     """Turns faults into one line on standard error and an exit code."""
 
+    def main(self, args: Sequence[str] | None = None, *others: Any, **settings: Any) -> NoReturn:
+        open_closed_streams()
+        words = sys.argv[1:] if args is None else args
+        self._as_json = "--json" in words
+        settings["standalone_mode"] = False
+        try:
+            try:
+                code = super().main(args, *others, **settings)
+            finally:
+                sys.stdout.flush()
+            sys.exit(code if isinstance(code, int) else 0)
+        except click.ClickException as error:
+            if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+                error.show()
+                sys.exit(error.exit_code)
+            context = error.ctx if isinstance(error, click.UsageError) else None
+            command = context.command_path if context else "vaecodec"
+            message = error.format_message().rstrip(".")
+            self._fail(f"{message}; see {command} --help", error.exit_code)
+        except click.Abort:
+            self._fail("stopped", 1)
+        except BrokenPipeError:
+            drop_standard_output()
+            sys.exit(1)
+        except OSError as error:  # of files they are VaecodecErrors
+            drop_standard_output()
+            self._as_json = False
+            self._fail(f"standard output: cannot write: {error.strerror or 'closed'}", 1)
+
     def invoke(self, context: click.Context) -> object:
         try:
             return super().invoke(context)
         except VaecodecError as error:
-            _fail(str(error), error.exit_code)
+            self._fail(fault_text(error), error.exit_code)
         except MemoryError:
-            _fail("not enough memory for a picture of this size", 1)
-        except BrokenPipeError:
-            sys.exit(1)
+            self._fail("not enough memory for a picture of this size", 1)
 
-
-def _fail(message: str, exit_code: int) -> NoReturn:
-    say_fault(message)
-    sys.exit(exit_code)
+    def _fail(self, message: str, exit_code: int) -> NoReturn:
+        if self._as_json:
+            click.echo(json.dumps({"ok": False, "fault": message}))
+        else:
+            say_fault(message)
+        sys.exit(exit_code)
 
 
 @click.group(cls=_Group, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,5 +1,6 @@
 """Outputs that appear whole or not at all."""
 
+import io
 import json
 import os
 import tempfile
@@ -7,20 +8,30 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from vaecodec.errors import UsageError, VaecodecError
+from vaecodec.errors import (
+    FileAccessError,
+    MissingFileError,
+    OutputExistsError,
+    UsageError,
+    VaecodecError,
+)
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object], overwrite: bool) -> int:
     """Write a file through a temporary one in the same folder; returns its size in bytes.
 
+    What is there and no regular file (a device, a pipe) is written into, and a link stays a link.
     Raises UsageError where `path` exists and `overwrite` is not set, also if it appeared meanwhile,
-    and VaecodecError where it cannot be written; then nothing is left behind.
+    and FileAccessError where it cannot be written; then nothing is left behind.
     """
     check_writable(path, overwrite)
+    if _is_special(path):
+        return _write_into(path, write)
+    target = path.resolve()
     temporary: Path | None = None
     try:
         handle, name = tempfile.mkstemp(
-            prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent
+            prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent
         )
         temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
@@ -30,13 +41,15 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], overwrite: bool
             size_bytes = file.tell()
         temporary.chmod(0o666 & ~_umask())
         if overwrite:
-            temporary.replace(path)
+            temporary.replace(target)
         else:
-            _rename_unless_exists(temporary, path)
+            _rename_unless_exists(temporary, target)
         temporary = None
         return size_bytes
+    except VaecodecError:
+        raise
     except OSError as error:
-        raise VaecodecError(f"{path}: cannot write: {error.strerror or error}") from None
+        raise FileAccessError(f"{path}: cannot write: {error.strerror or error}") from None
     finally:
         if temporary is not None:
             temporary.unlink()
@@ -56,17 +69,31 @@ def check_writable(path: Path, overwrite: bool) -> None:
     """Raise UsageError, before any work is done, where `write_whole` would refuse."""
     if path.is_dir():
         raise UsageError(f"{path}: is a directory; name a file")
-    if not overwrite and path.exists():
-        raise UsageError(f"{path}: exists; use -f to overwrite it")
+    if not overwrite and path.exists() and not _is_special(path):
+        raise OutputExistsError(f"{path}: exists", "overwrite")
     if not path.parent.is_dir():
-        raise UsageError(f"{path.parent}: no such directory; create it first")
+        raise MissingFileError(f"{path.parent}: no such directory; create it first")
+
+
+def _is_special(path: Path) -> bool:
+    return path.exists() and not path.is_file()
+
+
+def _write_into(path: Path, write: Callable[[BinaryIO], object]) -> int:
+    buffer = io.BytesIO()  # writers of pictures go back and forth
+    write(buffer)
+    try:
+        with path.open("wb") as file:
+            return file.write(buffer.getbuffer())
+    except OSError as error:
+        raise FileAccessError(f"{path}: cannot write: {error.strerror or error}") from None
 
 
 def _rename_unless_exists(temporary: Path, path: Path) -> None:
     try:
         os.link(temporary, path)
     except FileExistsError:
-        raise UsageError(f"{path}: exists; use -f to overwrite it") from None
+        raise OutputExistsError(f"{path}: exists", "overwrite") from None
     except OSError:  # a file system without hard links
         check_writable(path, overwrite=False)
         temporary.replace(path)

@@ -1,27 +1,58 @@
-"""What can go wrong, each kind with the exit code that the command ends with."""
+"""What can go wrong, each kind with the exit code that the command ends with.
+
+A message names no option of the command, since Python users read it, too: where another value of a
+parameter would help, `parameter` names that one, and `cli.messages` says which option it is.
+"""
+
+import os
 
 
 class VaecodecError(Exception):
-    """A fault that the user can act on: one line that names what is wrong and what to do."""
+    """A fault that the user can act on: one line that names what is wrong and what to do.
+
+    `parameter`: of the Python API, with another value of which it would go, if there is one.
+    """
 
     exit_code = 1
 
+    def __init__(self, message: str, parameter: str | None = None):
+        super().__init__(message)
+        self.parameter = parameter
 
-class UsageError(VaecodecError):
+    def of(self, path: str | os.PathLike[str]) -> "VaecodecError":
+        """The same fault with the file's name before it, once."""
+        if str(self).startswith(f"{path}: "):
+            return self
+        return type(self)(f"{path}: {self}", self.parameter)
+
+
+class UsageError(VaecodecError, ValueError):
     """The request itself is wrong: an option, a path, an output that exists."""
 
     exit_code = 2
 
 
-class PictureError(VaecodecError):
+class MissingFileError(UsageError, FileNotFoundError):
+    """A file or folder that was named is not there."""
+
+
+class OutputExistsError(UsageError, FileExistsError):
+    """An output is there already."""
+
+
+class FileAccessError(VaecodecError, OSError):
+    """A file cannot be read or written: its mode, a full disk, a closed pipe."""
+
+
+class PictureError(VaecodecError, ValueError):
     """The input is not a picture that can be encoded, or the output cannot hold it."""
 
 
-class FormatError(VaecodecError):
+class FormatError(VaecodecError, ValueError):
     """The bytes are not a vaecodec file, or a damaged one."""
 
 
-class ModelError(VaecodecError):
+class ModelError(VaecodecError, OSError):
     """A weight file is missing, damaged, or not the one that a file was made with."""
 
 
@@ -29,5 +60,9 @@ class CorruptSymbolsError(FormatError):
     """The decoded symbols do not match their checksum."""
 
 
-class PassphraseError(VaecodecError):
+class PassphraseError(VaecodecError, ValueError):
     """A file is encrypted and the passphrase is missing or wrong."""
+
+
+class TargetError(VaecodecError, ValueError):
+    """No encoding has the size or the quality that was asked for."""

@@ -1,17 +1,25 @@
-"""Pillow opens and saves .vae files after `import vaecodec.pillow_plugin`.
+"""Pillow opens and saves .vae files after `vaecodec.register()`, or after importing this module.
 
-import vaecodec.pillow_plugin
-image = Image.open("photo.vae")           # size and mode are known, the pixels decoded when used
-image.save("copy.vae", quality=60)
+image = Image.open("photo.vae")           # size, mode and metadata; pixels are decoded when used
+image.save("copy.vae", quality=60)        # and whatever else vaecodec.encode takes
 """
 
-from typing import BinaryIO
+import io
+from typing import IO, Any
 
 from PIL import Image, ImageFile
 
-from vaecodec.api import default_codec, info
+from vaecodec.api import EncodeParameters, default_codec
 from vaecodec.errors import FormatError, VaecodecError
-from vaecodec.format.container import MAGIC, read_header
+from vaecodec.format.container import (
+    ALPHA_TYPE,
+    MAGIC,
+    is_encrypted,
+    read_chunks,
+    read_header,
+    read_metadata,
+)
+from vaecodec.picture.writer import PILLOW_INFO
 
 _MODES = {"RGB": "RGB", "grey": "L", "RGB16": "RGB", "grey16": "I;16"}
 _WITH_ALPHA = {"RGB": "RGBA", "L": "LA", "I;16": "LA"}
@@ -24,19 +32,29 @@ class VaeImageFile(ImageFile.ImageFile):
     format_description = "vaecodec learned image"
 
     def _open(self) -> None:
+        """Find size, mode and metadata, after checking all checksums of the file.
+
+        Of an encrypted file metadata are not to be had. Raises OSError where it is damaged, which
+        Pillow hands on; what is a SyntaxError here is for Pillow no image at all.
+        """
+        assert self.fp is not None
+        self._data: bytes | None = self.fp.read()
+        file = io.BytesIO(self._data)
         try:
-            header = read_header(self.fp)
-            self.fp.seek(0)
-            self._data = self.fp.read()
-            facts = info(self._data)
+            header = read_header(file)
+            sealed = is_encrypted(file)
+            chunks = [chunk for _, chunk in read_chunks(file, header)]
+            metadata = {} if sealed else read_metadata(chunks)
         except FormatError as error:
-            raise SyntaxError(str(error)) from None
+            raise OSError(f"damaged .vae file: {error}") from None
         self._size = header.width, header.height
         mode = _MODES[header.mode]
-        self._mode = _WITH_ALPHA[mode] if "alpha" in facts["parts"] else mode
+        has_alpha = any(chunk.type == ALPHA_TYPE for chunk in chunks)
+        self._mode = _WITH_ALPHA[mode] if has_alpha else mode
+        self.info.update({PILLOW_INFO[kind]: content for kind, content in metadata.items()})
         self.tile = []
 
-    def load(self):
+    def load(self) -> Any:
         """Decode. Raises OSError where the file is damaged or its model is not here."""
         if self._data is not None:
             try:
@@ -54,22 +72,26 @@ def _accept(prefix: bytes) -> bool:
     return prefix.startswith(MAGIC)
 
 
-def _save(image: Image.Image, file: BinaryIO, filename: str | bytes) -> None:
-    names = ("quality", "alpha_quality", "target_size", "target_psnr", "passphrase")
-    options = {name: value for name, value in image.encoderinfo.items() if name in names}
+def _save(image: Image.Image, file: IO[bytes], filename: str | bytes) -> None:
+    """Write an image with the parameters of `vaecodec.encode` and Pillow's exif, icc_profile and
+    xmp."""
+    given = image.encoderinfo
     copy = image.copy()
     copy.info = {**image.info}
-    for name in ("exif", "icc_profile", "xmp"):
-        if name in image.encoderinfo:
-            value = image.encoderinfo[name]
+    for name in PILLOW_INFO.values():
+        if name in given:
+            value = given[name]
             copy.info[name] = value.tobytes() if isinstance(value, Image.Exif) else value
-    try:
-        file.write(default_codec().encode(copy, **options))
-    except VaecodecError as error:
-        raise OSError(str(error)) from None
+    parameters = {k: value for k, value in given.items() if k in EncodeParameters.__annotations__}
+    file.write(default_codec().encode(copy, **parameters))
 
 
-Image.register_open(VaeImageFile.format, VaeImageFile, _accept)
-Image.register_save(VaeImageFile.format, _save)
-Image.register_extension(VaeImageFile.format, ".vae")
-Image.register_mime(VaeImageFile.format, "image/x-vaecodec")
+def register() -> None:
+    """Make .vae one of Pillow's formats."""
+    Image.register_open(VaeImageFile.format, VaeImageFile, _accept)
+    Image.register_save(VaeImageFile.format, _save)
+    Image.register_extension(VaeImageFile.format, ".vae")
+    Image.register_mime(VaeImageFile.format, "image/x-vaecodec")
+
+
+register()

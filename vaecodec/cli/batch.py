@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vaecodec.cli.jobs import FileOutcome, plan, run
+from vaecodec.cli.jobs import FileOutcome, plan, run, with_suffix
 from vaecodec.cli.messages import FileReport, Voice
 from vaecodec.cli.progress import Progress
-from vaecodec.cli.streams import is_pipe
+from vaecodec.cli.streams import is_pipe, refuse_address
 from vaecodec.errors import UsageError
 from vaecodec.signals import STOPPING, handled
 
@@ -45,8 +45,18 @@ def many_files(command: Callable[..., Any]) -> Callable[..., Any]:
     return RECURSIVE(JOBS(SKIP_EXISTING(ON_ERROR(command))))
 
 
-def single_target(sources: tuple[Path, ...], output: Path | None, suffix: str) -> Path | None:
-    """The output where one file is asked for, None where many are."""
+def single_target(
+    sources: tuple[Path, ...], output: Path | None, suffix: str, wanted: Callable[[Path], bool]
+) -> Path | None:
+    """The output where one file is asked for, None where many are; `suffix` and `wanted` as in
+    `ManyFiles`. Raises UsageError."""
+    for source in sources:
+        refuse_address(source)
+    several = len(sources) > 1 or sources[0].is_dir()
+    if several and output is not None and output.suffix == suffix and not output.is_dir():
+        raise UsageError(f"{output}: is the name of one file; many go into a folder")
+    if output is not None and output not in sources and not output.is_dir() and wanted(output):
+        raise UsageError(f"{output}: has the suffix of an input; this writes {suffix} files")
     if len(sources) > 1 or sources[0].is_dir() or (output is not None and output.is_dir()):
         if any(map(is_pipe, (*sources, *([output] if output else [])))):
             raise UsageError("standard input and output are for single files")
@@ -55,7 +65,7 @@ def single_target(sources: tuple[Path, ...], output: Path | None, suffix: str) -
         return None
     if output is not None:
         return output
-    return sources[0] if is_pipe(sources[0]) else sources[0].with_suffix(suffix)
+    return sources[0] if is_pipe(sources[0]) else with_suffix(sources[0], suffix, wanted)
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class ManyFiles:
     """Which files to work on, and where the results go.
 
     `sources`: files, folders and patterns; `output`: folder, None for beside the sources; `suffix`:
-    of the results; `wanted`: which files of a folder.
+    of the results; `wanted`: whether a name is that of an input.
     """
 
     sources: tuple[Path, ...]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vaecodec.cli.messages import fault_text
 from vaecodec.errors import UsageError, VaecodecError
 
 
@@ -32,6 +33,12 @@ class FileOutcome:
     skipped: bool = False
 
 
+def with_suffix(path: Path, suffix: str, known: Callable[[Path], bool]) -> Path:
+    """The name with `suffix` in place of its own, where that is `known` as one: what follows a dot
+    in photo.2021.05 belongs to the name."""
+    return path.with_suffix(suffix) if known(path) else path.with_name(f"{path.name}{suffix}")
+
+
 def plan(
     inputs: Iterable[Path],
     folder: Path | None,
@@ -41,16 +48,18 @@ def plan(
 ) -> list[FileJob]:
     """The jobs for files, folders and patterns, with outputs of `suffix` under `folder`.
 
-    A folder's tree is kept; of its files those that are `wanted` are taken. Without `folder` each
-    output stands beside its source. Inputs that would share an output (a.png and a.jpg) keep their
-    whole names before the suffix. Raises UsageError for an input that is not there, and where two
-    outputs would be the same all the same.
+    A folder's tree is kept; of its files those whose names are `wanted` are taken. Without `folder`
+    each output stands beside its source. Inputs that would share an output (a.png and a.jpg) keep
+    their whole names before the suffix. Raises UsageError for an input that is not there, and where
+    two outputs would be the same all the same.
     """
     found: dict[Path, Path] = {}  # source -> path of the output without its suffix changed
     for source, relative in _expand(inputs, recursive, wanted):
         found[source] = relative if folder is not None else source
     base = folder or Path()
-    short = {source: base / relative.with_suffix(suffix) for source, relative in found.items()}
+    short = {
+        source: base / with_suffix(relative, suffix, wanted) for source, relative in found.items()
+    }
     shared = {target for target, count in Counter(short.values()).items() if count > 1}
     jobs = [
         FileJob(source, base / f"{relative}{suffix}" if short[source] in shared else short[source])
@@ -122,7 +131,7 @@ def run(
             job.target.parent.mkdir(parents=True, exist_ok=True)
             return FileOutcome(job, work(job))
         except VaecodecError as error:
-            return FileOutcome(job, fault=str(error))
+            return FileOutcome(job, fault=fault_text(error))
         except OSError as error:
             return FileOutcome(job, fault=f"{job.target}: {error.strerror or error}")
         except MemoryError:

@@ -66,7 +66,9 @@ class FileReport:
         """The same with the bytes of each part, of a whole .vae file."""
         self.describe_header(read_header(io.BytesIO(data)), model, bytes_in, bytes_out)
         described = describe(io.BytesIO(data))
-        self.facts |= {"bpp": described["bpp"], "parts": described["parts"]}
+        self.facts |= {
+            name: described[name] for name in ("bpp", "slices", "lossless_slices", "parts")
+        }
 
     def describe_model(self, model: "Model") -> None:
         transforms = model.transforms
@@ -102,6 +104,10 @@ class Voice:
     quiet: bool = False
     verbose: bool = False
     as_json: bool = False
+
+    @property
+    def shows_progress(self) -> bool:
+        return not (self.quiet or self.as_json)
 
     def say(self, report: FileReport) -> None:
         """Say that all went well."""
@@ -142,7 +148,7 @@ class Voice:
         except VaecodecError as error:
             if not self.as_json:
                 raise
-            self.say_fault(source, target, str(error))
+            self.say_fault(source, target, fault_text(error))
             sys.exit(error.exit_code)
         self.say(report)
 
@@ -155,6 +161,29 @@ def reporting(command: Callable[..., Any]) -> Callable[..., Any]:
         return command(voice=Voice(quiet, verbose, as_json), **others)
 
     return QUIET(VERBOSE(JSON(with_voice)))
+
+
+def lossless_words(lossless: int, slices: int) -> str:
+    """How many of a file's slices are lossless, to be added to a line; nothing where none is."""
+    if lossless == slices:
+        return ", lossless"
+    return f", {lossless} of {slices} slices lossless" if lossless else ""
+
+
+# What the command says where another value of a parameter would help.
+HINTS = {
+    "max_pixels": "raise it with --max-pixels",
+    "model": "name that model's file with --model",
+    "overwrite": "use -f to overwrite it",
+    "passphrase": "give --passphrase-file FILE or set VAECODEC_PASSPHRASE",
+    "best_effort": "--best-effort takes it",
+}
+
+
+def fault_text(error: VaecodecError) -> str:
+    """What the command says of a fault: its message, and the option that would help."""
+    hint = HINTS.get(error.parameter or "")
+    return f"{error}; {hint}" if hint else str(error)
 
 
 def say_fault(message: str) -> None:

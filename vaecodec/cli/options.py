@@ -94,9 +94,12 @@ QUALITY = click.option(
     "-q",
     "--quality",
     type=click.FloatRange(0, 100),
-    default=DEFAULT_QUALITY,
-    show_default=True,
-    help="0 smallest to 100 best, continuous.",
+    default=None,
+    help=f"0 smallest to 100 best, continuous.  [default: {DEFAULT_QUALITY:g}]",
+)
+
+LOSSLESS = click.option(
+    "--lossless", is_flag=True, help="Store every sample as it is, of 8 or 16 bits."
 )
 
 TARGET_SIZE = click.option(

@@ -1,14 +1,16 @@
 """Files and pipes: opening inputs, writing outputs, naming files in faults."""
 
 import io
+import os
+import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from vaecodec.atomic_files import check_writable, write_whole
-from vaecodec.errors import UsageError, VaecodecError
+from vaecodec.errors import FileAccessError, MissingFileError, UsageError, VaecodecError
 
 
 def write_output(target: Path, write: Callable[[BinaryIO], object], force: bool) -> int:
@@ -22,15 +24,32 @@ def write_output(target: Path, write: Callable[[BinaryIO], object], force: bool)
     return buffer.tell()
 
 
+def open_closed_streams() -> None:
+    """Stand in for standard streams that the caller has closed, which Python leaves out.
+
+    Otherwise the next files that are opened take their place. Reading or writing then fails as an
+    OSError; what is said on a closed standard error is lost.
+    """
+    for name, mode in (("stdin", "w"), ("stdout", "r"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115, PTH123
+
+
+def drop_standard_output() -> None:
+    """Let what could not be written be forgotten, which Python would try again at its end."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Puts the file's name before the message of a fault found inside it."""
     try:
         yield
     except VaecodecError as error:
-        if str(error).startswith(f"{path}: "):
-            raise
-        raise type(error)(f"{path}: {error}") from None
+        raise error.of(path) from None
 
 
 def is_pipe(path: Path) -> bool:
@@ -38,18 +57,26 @@ def is_pipe(path: Path) -> bool:
     return str(path) == "-"
 
 
+def refuse_address(path: Path) -> None:
+    """Raise UsageError for what is an address in the web."""
+    if re.match("(https?|ftp):/", str(path)):
+        raise UsageError(
+            f"{path}: is an address; download it first, or let curl write to a pipe, read as -"
+        )
+
+
 def open_input(path: Path) -> BinaryIO:
     """A file opened for reading; all of standard input for `-`. Raises UsageError."""
-    if is_pipe(path):
-        return io.BytesIO(sys.stdin.buffer.read())
+    refuse_address(path)
     try:
-        return path.open("rb")
+        return io.BytesIO(sys.stdin.buffer.read()) if is_pipe(path) else path.open("rb")
     except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
+        raise MissingFileError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise UsageError(f"{path}: is a directory; name a .vae file") from None
     except OSError as error:
-        raise VaecodecError(f"{path}: cannot read: {error.strerror}") from None
+        name = "standard input" if is_pipe(path) else path
+        raise FileAccessError(f"{name}: cannot read: {error.strerror or 'closed'}") from None
 
 
 def check_output(source: Path, target: Path, force: bool) -> None:

@@ -1,25 +1,30 @@
 """Transparency: packed beside the picture, and made free where nothing can be seen.
 
 Payload of the chunk "Alph": one byte for the coder, then its data: 0 PNG, 1 lossless WebP, both of
-an 8-bit grey picture of the same size; 2 a whole .vae file of mode grey (lossy).
+an 8-bit grey picture of the same size; 2 a whole .vae file of mode grey (lossy); 3 nothing, as the
+picture is lossless and its stream holds the transparency.
 """
 
 import io
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
+from vaecodec.codec.lossless import WEBP_MAX_SIDE, check_webp_size, guarded
 from vaecodec.errors import FormatError
+from vaecodec.picture.picture import Picture
 
-PNG, WEBP, VAE = range(3)
-_WEBP_MAX_SIDE = 16383
+PNG, WEBP, VAE, WITH_PICTURE = range(4)
+PACKED_WITH_PICTURE = bytes([WITH_PICTURE])
+_WEBP_HEAD_BYTES = 20  # RIFF, its length, WEBP, VP8L and its length
 _FORMATS = {PNG: "PNG", WEBP: "WEBP"}
 
 
 def pack_lossless(alpha: np.ndarray) -> bytes:
     """The smaller of PNG and lossless WebP of `alpha` (uint8 `[H, W]`)."""
     candidates = [bytes([PNG]) + _save(alpha, "PNG", optimize=True)]
-    if max(alpha.shape) <= _WEBP_MAX_SIDE:
+    if max(alpha.shape) <= WEBP_MAX_SIDE:
         candidates.append(
             bytes([WEBP]) + _save(alpha, "WEBP", lossless=True, quality=100, method=6)
         )
@@ -34,19 +39,36 @@ def pack_lossy(vae_file: bytes) -> bytes:
 def unpack_lossless(payload: bytes, height: int, width: int) -> np.ndarray | None:
     """Alpha uint8 `[height, width]`, or None where the payload holds a .vae file. Raises
     FormatError."""
-    if not payload or payload[0] > VAE:
+    if not payload or payload[0] > WITH_PICTURE:
         raise FormatError(
             "its transparency is coded in a way unknown here; a newer vaecodec may read it"
         )
+    if payload[0] == WITH_PICTURE:
+        raise FormatError("its transparency is said to be where it is not; get another copy")
     if payload[0] == VAE:
         return None
-    try:
-        with Image.open(io.BytesIO(payload[1:]), formats=[_FORMATS[payload[0]]]) as image:
+    coder, data = payload[0], payload[1:]
+    if coder == WEBP:
+        check_webp_size(data[_WEBP_HEAD_BYTES:], height, width)
+
+    def decode() -> np.ndarray:
+        with Image.open(io.BytesIO(data), formats=[_FORMATS[coder]]) as image:
             if image.size != (width, height):
                 raise FormatError("its transparency has another size than the picture")
             return np.asarray(image.convert("L"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise FormatError(f"its transparency is damaged ({error})") from None
+
+    return guarded(decode, "its transparency")
+
+
+def blacken_transparent(picture: Picture) -> Picture:
+    """The picture, black where it is fully transparent, which costs a lossless stream least."""
+    if picture.alpha is None:
+        return picture
+    visible = picture.alpha > 0
+    visible = visible.reshape(*visible.shape, *[1] * (picture.pixels.ndim - 2))
+    return replace(
+        picture, pixels=np.where(visible, picture.pixels, 0).astype(picture.pixels.dtype)
+    )
 
 
 def fill_transparent(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:

@@ -32,6 +32,13 @@ class Canvas:
             part = part.mean(2)
         self.samples[to_rows, to_columns] = self._to_samples(part)
 
+    def put_exact(self, pixels: np.ndarray, rows: Window, columns: Window) -> None:
+        """Place samples `[H, W, ...]` that are known, of a window without a halo, by box
+        averages."""
+        (to_rows, from_rows), (to_columns, from_columns) = self._places(rows, columns)
+        part = box_average(pixels, self.scale)[from_rows, from_columns]
+        self.samples[to_rows, to_columns] = self._exact_samples(part)
+
     def put_grey(self, rows: Window, columns: Window) -> None:
         """Make what a window covers of the region a middle grey."""
         (to_rows, _), (to_columns, _) = self._places(rows, columns)
@@ -54,6 +61,9 @@ class Canvas:
 
     def _synthesise(self, transforms: "Transforms", y_hat: np.ndarray, level: int) -> np.ndarray:
         return transforms.synthesise(y_hat, level, self.scale)
+
+    def _exact_samples(self, part: np.ndarray) -> np.ndarray:
+        return part
 
     def _to_samples(self, part: np.ndarray) -> np.ndarray:
         result: np.ndarray = np.rint(np.clip(np.nan_to_num(part), 0, 1) * self.white)

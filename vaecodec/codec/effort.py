@@ -1,14 +1,9 @@
 """What each effort does: how residuals are rounded, and how long latents are refined."""
 
-from typing import TYPE_CHECKING
-
 from vaecodec.errors import UsageError
 
-if TYPE_CHECKING:
-    pass
-
-# Steps of gradient descent (inference/refine) at each effort. Without any, residuals are rounded by rate
-# and distortion (entropy/rdoq) from effort 1 on, which is worth more than the first four steps.
+# Steps of gradient descent (inference/refine) at each effort. Without any, residuals are rounded by
+# RDOQ (entropy/rdoq) from effort 1 on, which is worth more than the first four steps.
 ITERATIONS = (0, 0, 8, 15, 22, 30, 60, 100, 160, 250)
 EFFORT_MAX = len(ITERATIONS) - 1
 DEFAULT_EFFORT = 1
@@ -19,5 +14,5 @@ LEVELS_BELOW = (60, 0, 37, 45, 45, 45, 45, 45, 45, 45)
 
 def check_effort(effort: int) -> None:
     """Raise UsageError outside 0..EFFORT_MAX."""
-    if not 0 <= effort <= EFFORT_MAX:
+    if effort not in range(EFFORT_MAX + 1):
         raise UsageError(f"effort {effort} is not in 0..{EFFORT_MAX}")

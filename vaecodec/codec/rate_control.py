@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vaecodec.errors import VaecodecError
+from vaecodec.errors import TargetError
 
 TOLERANCE = 0.01  # of a size: how far below the target is near enough
 # How much `Target.straight` rises over all levels, on photographs: of sizes, of PSNR, and of
@@ -16,11 +16,13 @@ INTERPOLATIONS = 8  # then halves are tried, which end surely
 
 @dataclass(frozen=True)
 class Trial:
-    """An encoding at `level`: its file, and the value that is compared with the target."""
+    """An encoding at `level`: its file, the value that is compared with the target, and whether it
+    decodes to the picture itself."""
 
     level: int
     value: float
     data: bytes
+    lossless: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,10 @@ class Target:
         return trial.value <= self.target if self.is_size else trial.value >= self.target
 
     def is_near(self, trial: Trial) -> bool:
-        return self.met_by(trial) and abs(trial.value - self.target) <= self.near
+        """Whether nothing better is worth the time: for a size, no file is better than a lossless
+        one."""
+        near = abs(trial.value - self.target) <= self.near or (self.is_size and trial.lossless)
+        return self.met_by(trial) and near
 
 
 def search(
@@ -116,10 +121,11 @@ def _interpolate(trials: list[Trial], target: Target, level_max: int) -> int:
 
 
 def require(target: Target, trial: Trial, unit: str) -> None:
-    """Raise VaecodecError, with the nearest that can be had, where the target is not met."""
+    """Raise TargetError, with the nearest that can be had, where the target is not met."""
     if not target.met_by(trial):
         direction = "smallest" if target.is_size else "best"
-        raise VaecodecError(
+        raise TargetError(
             f"target of {target.target:g} {unit} cannot be met; the {direction} possible is"
-            f" {trial.value:g} {unit}; --best-effort takes it"
+            f" {trial.value:g} {unit}",
+            "best_effort",
         )

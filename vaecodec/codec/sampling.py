@@ -11,14 +11,23 @@ from typing import BinaryIO
 
 import numpy as np
 
+from vaecodec.codec.alpha import PACKED_WITH_PICTURE
 from vaecodec.codec.decoder import check_model
 from vaecodec.codec.gain_map import GainMap, unpack_gain_map
-from vaecodec.codec.slice_coder import decode_steps, decode_z, encode_slice
-from vaecodec.codec.tiling import SliceGrid
+from vaecodec.codec.lossless_forms import samples_of_picture, samples_of_slice
+from vaecodec.codec.slice_coder import (
+    analyse,
+    decode_steps,
+    decode_z,
+    encode_slice,
+    hyper_latents,
+)
+from vaecodec.codec.tiling import SliceGrid, pixels, window_samples
 from vaecodec.entropy.coder import MAX_SYMBOL, Decoder, TableSet
 from vaecodec.errors import UsageError
 from vaecodec.format.container import (
     MAX_PIXELS,
+    SLICE_TYPE,
     Chunk,
     Header,
     pack_chunks,
@@ -28,6 +37,7 @@ from vaecodec.format.container import (
 )
 from vaecodec.format.slice_reader import SliceSource
 from vaecodec.inference.model import Model
+from vaecodec.network.config import STRIDE_Y
 
 
 def draw_file(
@@ -40,9 +50,7 @@ def draw_file(
     """
     width, height = size
     if width * height > max_pixels:
-        raise UsageError(
-            f"{width}x{height} is over the limit of {max_pixels} pixels; raise it with --max-pixels"
-        )
+        raise UsageError(f"{width}x{height} is over the limit of {max_pixels} pixels", "max_pixels")
     header = Header(width, height, "RGB", level, model.model_id)
     return _draw(model, header, seed, [None] * header.slice_count)
 
@@ -62,28 +70,52 @@ def redraw_file(
     check_model(header, model)
     numbers = list(range(header.slice_count))
     source = SliceSource(file, header, numbers, passphrase)
-    chunks = [chunk for _, chunk in source.take(numbers)]
+    grid = SliceGrid(header.height, header.width, model.halo)
+    stream = source.take_picture()
+    likes: list[np.ndarray] = []
+    if stream is not None:
+        samples, _ = samples_of_picture(stream, header, source.alpha == PACKED_WITH_PICTURE)
+        for windows in grid:
+            rows, columns = (pixels(axis.inner) for axis in windows)
+            likes.append(_z_of_samples(model, window_samples(samples, rows, columns), header.level))
+    else:
+        likes = [_z_of_slice(model, chunk, header, grid, n) for n, chunk in source.take(numbers)]
     source.finish()
     gain_map = None if source.gain_map is None else unpack_gain_map(source.gain_map, header)
-    return _draw(model, header, seed, chunks, gain_map)
+    return _draw(model, header, seed, likes, gain_map)
+
+
+def _z_of_slice(
+    model: Model, chunk: Chunk, header: Header, grid: SliceGrid, number: int
+) -> np.ndarray:
+    """z that a slice holds, or that the samples of a lossless one have."""
+    size = grid.size(number)
+    if chunk.type == SLICE_TYPE:
+        return decode_z(model, Decoder(unpack_slice(chunk)[1]).pop, size, header.level)
+    samples = samples_of_slice(chunk.payload, header, grid, number)
+    rows, columns = (slice(0, STRIDE_Y * side) for side in size)
+    return _z_of_samples(model, window_samples(samples, rows, columns), header.level)
+
+
+def _z_of_samples(model: Model, x: np.ndarray, level: int) -> np.ndarray:
+    z: np.ndarray = np.rint(hyper_latents(model, analyse(model, x, level), level))
+    return z.astype(np.int32)
 
 
 def _draw(
     model: Model,
     header: Header,
     seed: int,
-    likes: Sequence[Chunk | None],
+    likes: Sequence[np.ndarray | None],
     gain_map: GainMap | None = None,
 ) -> bytes:
-    """The file of `header`; z of a slice is that of the slice in `likes`, drawn where that is
-    None."""
+    """The file of `header`; z of a slice is that in `likes`, drawn where that is None."""
     chunks = [] if gain_map is None else [gain_map.pack()]
     grid = SliceGrid(header.height, header.width, model.halo)
     for number, like in enumerate(likes):
         size = grid.size(number)
         dice = _Dice(seed, number)
-        z_source = dice if like is None else Decoder(unpack_slice(like)[1])
-        z = decode_z(model, z_source.pop, size, header.level)
+        z = decode_z(model, dice.pop, size, header.level) if like is None else like
         z = np.clip(z, -MAX_SYMBOL, MAX_SYMBOL)  # a hostile file may hold more than is coded
         rows, columns = (axis.inner for axis in grid[number])
         offsets = None if gain_map is None else gain_map.offsets(rows, columns)

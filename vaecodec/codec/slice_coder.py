@@ -46,6 +46,11 @@ class Symbols:
         return checksum
 
 
+def analyse(model: Model, x: np.ndarray, level: int) -> np.ndarray:
+    """y `[h, w, m]` of pixels `[16h, 16w, 3 or 1]` in 0..1."""
+    return model.transforms.analyse(x if x.shape[2] == 3 else x[:, :, [0, 0, 0]], level)
+
+
 def quantise_slice(
     model: Model,
     y: np.ndarray,
@@ -56,9 +61,9 @@ def quantise_slice(
 ) -> Symbols:
     """The symbols of y `[h, w, m]` (float32) of one slice.
 
-    `offsets`: of the gain (codec/gain_map); `z`: hyper-latents before rounding in place of those that
-    h_a gives; `with_rdoq`: round residuals by rate and distortion (entropy/rdoq) and not to the
-    nearest integer.
+    `offsets`: of the gain (codec/gain_map); `z`: hyper-latents before rounding in place of those
+    that h_a gives; `with_rdoq`: round residuals by rate and distortion (entropy/rdoq) and not to
+    the nearest integer.
     """
     z = _to_symbols(hyper_latents(model, y, level) if z is None else z)
 

@@ -1,24 +1,53 @@
 """Encoding to a target: a size in bytes, or a quality of the decoded picture."""
 
+import io
+import itertools
 import math
 
 from vaecodec.codec.decoder import decode_picture
-from vaecodec.codec.encoder import EncodeOptions, PictureEncoder
+from vaecodec.codec.encoder import EncodeOptions, PictureEncoder, Progress, stage
 from vaecodec.codec.quality import quality_of_level
 from vaecodec.codec.rate_control import Target, Trial, require, search
-from vaecodec.format.container import LEVEL_MAX
+from vaecodec.errors import UsageError
+from vaecodec.format.container import LEVEL_MAX, describe
 from vaecodec.inference.model import Model
-from vaecodec.metrics.distortion import psnr_db
-from vaecodec.metrics.ms_ssim import ms_ssim
-from vaecodec.metrics.ssimulacra2 import ssimulacra2
+from vaecodec.metrics.distortion import METRICS
 from vaecodec.picture.picture import Picture
 
 UNITS = {"size": "bytes", "psnr": "dB", "ms-ssim": "MS-SSIM", "ssimulacra2": "SSIMULACRA 2"}
 SHORT = 0.1  # of the iterations: enough to see what refinement does to size and quality
 NEAR_LEVELS = 40  # 8 % of a quantisation step: latents refined for one level suit the other
-_MEASURES = {"psnr": psnr_db, "ms-ssim": ms_ssim, "ssimulacra2": ssimulacra2}
 _NEAR = {"psnr": 0.05, "ms-ssim": 0.0005, "ssimulacra2": 0.5}
 _BEST = {"ms-ssim": 1.0, "ssimulacra2": 100.0}  # of a picture without loss
+_USUAL = 3  # encodings for a target
+# Where the stages of an encoding that refines end, of all its time, about: the search without,
+# a short refinement and a whole one with their searches, perhaps another.
+_STAGES = (0.05, 0.15, 0.9, 1.0)
+
+
+def one_target(
+    size: float | None,
+    bpp: float | None,
+    psnr: float | None,
+    ms_ssim: float | None,
+    ssimulacra2: float | None,
+) -> tuple[str, float] | None:
+    """The kind and the value of the one target that is given, if any.
+
+    `size` in bytes of the whole file, `bpp` in bits per pixel, `psnr` in dB. Raises UsageError for
+    several, and for a value that no picture has.
+    """
+    kinds = {"size": size, "bpp": bpp, "psnr": psnr, "ms-ssim": ms_ssim}
+    kinds["ssimulacra2"] = ssimulacra2
+    given = [(kind, value) for kind, value in kinds.items() if value is not None]
+    if len(given) > 1:
+        raise UsageError("give one target only")
+    for kind, value in given:
+        best = _BEST.get(kind, math.inf)
+        if not (math.isfinite(value) and 0 < value <= best):
+            highest = f"{best:g}" if kind in _BEST else "more, finite"
+            raise UsageError(f"target {kind} {value:g} is not above 0 and up to {highest}")
+    return given[0] if given else None
 
 
 def target_of(kind: str, target: float) -> Target:
@@ -41,38 +70,51 @@ def encode_to_target(
     """
     encoder = PictureEncoder(picture, model, options)
     wanted = target_of(kind, target)
+    search_stage = stage(options.progress, 0, _STAGES[0] if encoder.refines else 1)
+    passes = itertools.count()
 
-    def attempt(level: int) -> Trial:
-        data = encoder(level)
+    def attempt(level: int, report: Progress = lambda share: None) -> Trial:
+        data = encoder(level, report)
         if kind == "size":
-            return Trial(level, len(data), data)
+            facts = describe(io.BytesIO(data))
+            return Trial(level, len(data), data, facts["lossless_slices"] == facts["slices"])
         decoded = decode_picture(data, model).pixels
-        return Trial(level, _MEASURES[kind](picture.pixels, decoded), data)
+        return Trial(level, METRICS[kind].measure(picture.pixels, decoded), data)
 
-    trial, count = search(attempt, wanted, LEVEL_MAX, options.level)
+    def reported(level: int) -> Trial:
+        number = next(passes)
+        return attempt(level, stage(search_stage, _share_of(number), _share_of(number + 1)))
+
+    trial, count = search(reported, wanted, LEVEL_MAX, options.level)
     shares = (SHORT, 1.0, 1.0) if encoder.refines else ()
-    for share in shares:
+    for number, share in enumerate(shares):
         level = trial.level
-        encoder.refine(level, share)
+        encoder.refine(level, share, stage(options.progress, *_STAGES[number : number + 2]))
         trial, more = search(attempt, wanted, LEVEL_MAX, level)
         count += more
         if share == 1 and abs(trial.level - level) <= NEAR_LEVELS:
             break
+    options.progress(1.0)
     return trial, count
 
 
-def encode_to_targets(
+def _share_of(passes: int) -> float:
+    """How much of a search is done after so many passes: each one more halves what is left."""
+    return passes / _USUAL if passes < _USUAL else 1 - 0.5 ** (passes - _USUAL + 1) / _USUAL
+
+
+def meet_target(
     picture: Picture,
     model: Model,
     options: EncodeOptions,
-    targets: dict[str, float],
+    target: tuple[str, float],
     best_effort: bool,
 ) -> tuple[bytes, str]:
-    """The file nearest to the one target by kind ("bpp" or one of UNITS), and what is said of it.
+    """The file nearest to a target by kind ("bpp" or one of UNITS), and what is said of it.
 
-    Raises VaecodecError where no level meets it, unless `best_effort`.
+    Raises TargetError where no level meets it, unless `best_effort`.
     """
-    ((kind, value),) = targets.items()
+    kind, value = target
     if kind == "bpp":
         height, width = picture.pixels.shape[:2]
         kind, value = "size", value * height * width / 8

@@ -1,6 +1,7 @@
 """Pictures that are tensors: those on the network's device stay there, in both directions.
 
-Only latents leave the device, as the entropy coder needs them, and a large picture's preview.
+Only latents leave the device, as the entropy coder needs them, a large picture's preview, and in
+encoding a copy of the pixels, in which flat graphics are looked for.
 """
 
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ class TensorPicture(Picture):
 
     pixels: Tensor  # type: ignore[assignment]
 
+    def part(self, rows: slice, columns: slice) -> np.ndarray:
+        return self.pixels[rows, columns].cpu().numpy()
+
     def reduced(self, factor: int) -> Picture:
         planes = _with_channels(self.pixels).permute(2, 0, 1)[None].float()
         small = F.avg_pool2d(planes, factor, ceil_mode=True, count_include_pad=False)[0]
@@ -36,7 +40,7 @@ class TensorCanvas(Canvas):
 
     samples: Tensor  # type: ignore[assignment]
 
-    def __init__(self, header: Header, region: Region, scale: int, device: torch.device):
+    def __init__(self, header: Header, region: Region, scale: int, device: torch.device | str):
         self._device = device
         super().__init__(header, region, scale)
 
@@ -48,6 +52,9 @@ class TensorCanvas(Canvas):
         self, transforms: TorchTransforms, y_hat: np.ndarray, level: int
     ) -> Tensor:
         return transforms.synthesise_tensor(y_hat, level, self.scale)
+
+    def _exact_samples(self, part: np.ndarray) -> Tensor:  # type: ignore[override]
+        return torch.as_tensor(part, device=self._device)
 
     def _to_samples(self, part: Tensor) -> Tensor:  # type: ignore[override]
         return (part.nan_to_num().clamp(0, 1) * self.white).round().to(self.samples.dtype)

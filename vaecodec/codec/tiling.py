@@ -24,6 +24,12 @@ class Window:
     outer_start: int
     outer_stop: int
 
+    @classmethod
+    def whole(cls, side: int) -> "Window":
+        """All of an axis of `side` pixels."""
+        stop = -(-side // STRIDE_Y)
+        return cls(0, stop, 0, stop)
+
     @property
     def inner(self) -> slice:
         return slice(self.start, self.stop)
@@ -36,6 +42,11 @@ class Window:
     def inside(self) -> slice:
         """The slice's place in an array of the outer window."""
         return slice(self.start - self.outer_start, self.stop - self.outer_start)
+
+    @property
+    def without_halo(self) -> "Window":
+        """The slice alone."""
+        return Window(self.start, self.stop, self.start, self.stop)
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,13 @@ class SliceGrid:
     def __iter__(self) -> Iterator[tuple[Window, Window]]:
         return (self[number] for number in range(len(self)))
 
+    def around(self, number: int) -> set[int]:
+        """The slices that the window of a slice reaches into, itself left out."""
+        row, column = divmod(number, self.columns)
+        rows = range(max(row - 1, 0), min(row + 2, len(self._row_windows)))
+        columns = range(max(column - 1, 0), min(column + 2, self.columns))
+        return {r * self.columns + c for r in rows for c in columns} - {number}
+
     def size(self, number: int) -> tuple[int, int]:
         """Rows and columns of a slice, in latent positions."""
         rows, columns = self[number]
@@ -142,6 +160,17 @@ def cut(samples: np.ndarray, rows: slice, columns: slice) -> np.ndarray:
     if columns.stop > width:
         part = part[:, np.minimum(np.arange(columns.stop - columns.start), part.shape[1] - 1)]
     return part
+
+
+def window_samples(
+    samples: np.ndarray, rows: slice, columns: slice, pad: bool = True
+) -> np.ndarray:
+    """Pixels `[H, W, 3 or 1]` in 0..1 of a window in pixels; `pad`: with what g_a sees beyond the
+    picture."""
+    part = cut(samples, rows, columns) if pad else samples[rows, columns]
+    white = np.float32((1 << 8 * part.dtype.itemsize) - 1)
+    result: np.ndarray = part.reshape(*part.shape[:2], -1) / white
+    return result
 
 
 def crop_to_picture(window: Window, start: int, size: int, scale: int) -> tuple[slice, slice]:

@@ -12,7 +12,9 @@ from vaecodec.cli.messages import FileReport, Voice, reporting
 from vaecodec.cli.options import EPILOG, FORCE, INPUTS, LIMIT, OUTPUT, ModelChoice, choosing_model
 from vaecodec.cli.param_types import RegionType
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
+from vaecodec.cli.progress import Progress
 from vaecodec.cli.streams import check_output, is_pipe, naming, open_input, write_output
+from vaecodec.errors import UsageError
 
 if TYPE_CHECKING:
     from vaecodec.codec.decoder import DecodeOptions
@@ -75,10 +77,11 @@ def decode(
 
     suffix = f".{to.removeprefix('.')}"
     check_suffix(suffix)
-    single = single_target(sources, output, suffix)
+    single = single_target(sources, output, suffix, is_vae_name)
     loader = choice.loader()
     options = DecodeOptions(max_pixels, region, int(scale.removeprefix("1/")), salvage)
-    work = _Decoding(loader, options, suffix, passphrase_file, force)
+    shown = single is not None and voice.shows_progress
+    work = _Decoding(loader, options, suffix, passphrase_file, force, shown)
     if single is not None:
         voice.work_on_one(work, sources[0], single)
     else:
@@ -92,7 +95,8 @@ def decode(
 class _Decoding:
     """What is done to each file; fields as the options of `decode`.
 
-    `suffix`: of the format where no output names one; `losses`: files that were not whole.
+    `suffix`: of the format where no output names one; `shown`: whether progress is; `losses`: files
+    that were not whole.
     """
 
     loader: "ModelLoader"
@@ -100,11 +104,13 @@ class _Decoding:
     suffix: str
     passphrase_file: Path | None
     force: bool
+    shown: bool
     losses: list[Path] = field(default_factory=list)
 
     def __call__(self, source: Path, target: Path) -> FileReport:
         from vaecodec.codec.decoder import decode_picture
-        from vaecodec.format.container import read_header
+        from vaecodec.format.container import MAGIC, read_header
+        from vaecodec.picture.reader import is_picture_name
         from vaecodec.picture.writer import check_suffix, write_picture
 
         suffix = self.suffix if is_pipe(target) else target.suffix
@@ -112,12 +118,16 @@ class _Decoding:
         report = FileReport(source, target)
         with open_input(source) as file, naming(source):
             check_suffix(suffix)
+            if is_picture_name(source) and file.read(len(MAGIC)) != MAGIC:
+                raise UsageError("is no .vae file; vaecodec encode makes one of a picture")
+            file.seek(0)
             header = read_header(file, self.options.max_pixels)  # before the model is loaded
             file.seek(0)
-            options = replace(self.options, passphrase=passphrase_for(file, self.passphrase_file))
+            passphrase = passphrase_for(file, self.passphrase_file)
             with report.timing("load"):
                 model = self.loader.load(header.model_id)
-            with report.timing("decode"):
+            with Progress(self.shown) as progress, report.timing("decode"):
+                options = replace(self.options, passphrase=passphrase, progress=progress.show_share)
                 picture = decode_picture(file, model, options)
             bytes_in = file.tell()
         notes: list[str] = []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vaecodec.cli.batch import ManyFiles, many_files, run_many, single_target
-from vaecodec.cli.messages import FileReport, Voice, reporting
+from vaecodec.cli.messages import FileReport, Voice, lossless_words, reporting
 from vaecodec.cli.options import (
     BEST_EFFORT,
     EFFORT,
@@ -15,6 +15,7 @@ from vaecodec.cli.options import (
     FORCE,
     INPUTS,
     LIMIT,
+    LOSSLESS,
     OUTPUT,
     QUALITY,
     ROI,
@@ -30,9 +31,9 @@ from vaecodec.cli.options import (
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from vaecodec.cli.progress import Progress
 from vaecodec.cli.streams import check_output, is_pipe, naming, open_input, write_output
-from vaecodec.codec.quality import level_of_quality
+from vaecodec.codec.quality import DEFAULT_QUALITY, level_of_quality
 from vaecodec.errors import UsageError
-from vaecodec.format.container import METADATA_TYPES
+from vaecodec.format.container import MAGIC, METADATA_TYPES
 
 if TYPE_CHECKING:
     from vaecodec.inference.loading import ModelLoader
@@ -46,6 +47,7 @@ METADATA_KINDS = tuple(METADATA_TYPES)
 @INPUTS
 @OUTPUT
 @QUALITY
+@LOSSLESS
 @TARGET_SIZE
 @TARGET_BPP
 @TARGET_PSNR
@@ -76,7 +78,8 @@ METADATA_KINDS = tuple(METADATA_TYPES)
 @click.option(
     "--encrypt",
     is_flag=True,
-    help="Encrypt with a passphrase: asked for, from a file or VAECODEC_PASSPHRASE.",
+    help="Encrypt with a passphrase: asked for, from a file (which is enough to say), or"
+    " VAECODEC_PASSPHRASE.",
 )
 @PASSPHRASE_FILE
 @FORCE
@@ -100,31 +103,34 @@ def encode(
     target_psnr: float | None,
     target_ms_ssim: float | None,
     target_ssimulacra2: float | None,
+    quality: float | None,
     **settings: Any,
 ) -> None:
     """Encode pictures: IN to OUT (IN's name with .vae by default), or many into the folder OUT.
 
     `-` is standard input or output.
     """
-    kinds = {"size": target_size, "bpp": target_bpp, "psnr": target_psnr, "ms-ssim": target_ms_ssim}
-    kinds["ssimulacra2"] = target_ssimulacra2
-    targets = {kind: value for kind, value in kinds.items() if value is not None}
-    if len(targets) > 1:
-        raise UsageError("give one target only")
-    single = single_target(sources, output, ".vae")
+    from vaecodec.codec.targets import one_target
+    from vaecodec.picture.reader import is_picture_name
+
+    target = one_target(target_size, target_bpp, target_psnr, target_ms_ssim, target_ssimulacra2)
+    if target is not None and quality is not None:
+        raise UsageError("give -q or a target, not both")
+    if settings["lossless"] and (target is not None or quality is not None):
+        raise UsageError("--lossless has one quality; leave out -q and targets")
+    single = single_target(sources, output, ".vae", is_picture_name)
+    encrypt = encrypt or passphrase_file is not None  # who names a passphrase wants it used
     passphrase = read_passphrase(passphrase_file, ask=True, confirm=True) if encrypt else None
     if encrypt and passphrase is None:
         raise UsageError("--encrypt needs --passphrase-file FILE or VAECODEC_PASSPHRASE")
 
     loader = choice.loader()
-    shown = single is not None and not (voice.quiet or voice.as_json)
-    work = _Encoding(loader, targets, passphrase, shown, **settings)
+    shown = single is not None and voice.shows_progress
+    quality = DEFAULT_QUALITY if quality is None else quality
+    work = _Encoding(loader, target, passphrase, shown, quality, **settings)
     if single is not None:
         voice.work_on_one(work, sources[0], single)
         return
-
-    from vaecodec.picture.reader import is_picture_name
-
     many = ManyFiles(sources, output, ".vae", is_picture_name, recursive, skip_existing)
     run_many(many, work, loader, voice, jobs, on_error)
 
@@ -133,14 +139,15 @@ def encode(
 class _Encoding:
     """What is done to each picture; fields as the options of `encode`.
 
-    `targets`: at most one, by kind; `shown`: whether progress is.
+    `target`: kind and value, if there is one; `shown`: whether progress is.
     """
 
     loader: "ModelLoader"
-    targets: dict[str, float]
+    target: tuple[str, float] | None
     passphrase: bytes | None
     shown: bool
     quality: float
+    lossless: bool
     best_effort: bool
     effort: int
     timeout: float
@@ -164,7 +171,8 @@ class _Encoding:
         report.describe_file(data, model, bytes_in, len(data))
         height, width = picture.pixels.shape[:2]
         rate = f"{8 * len(data) / (height * width):.3f} bpp, {picture.size_bytes / len(data):.1f}:1"
-        report.text = f"{len(data)} bytes, {rate}{reached}"
+        kinds = lossless_words(report.facts["lossless_slices"], report.facts["slices"])
+        report.text = f"{len(data)} bytes, {rate}{reached}{kinds}"
         return report
 
     def _read(self, source: Path, report: FileReport) -> "tuple[Picture, int]":
@@ -172,6 +180,9 @@ class _Encoding:
         from vaecodec.picture.reader import picture_from_file
 
         with open_input(source) as file, naming(source), report.timing("read"):
+            if file.read(len(MAGIC)) == MAGIC:
+                raise UsageError("is a .vae file already; vaecodec decode makes a picture of it")
+            file.seek(0)
             picture = picture_from_file(file, self.max_pixels, self.page)
             bytes_in = file.tell() if is_pipe(source) else source.stat().st_size
         report.note(source, picture.notes)
@@ -181,20 +192,23 @@ class _Encoding:
     def _encode(self, picture: "Picture", model: "Model") -> tuple[bytes, str]:
         """The file, and what is said of the target that it meets."""
         from vaecodec.codec.encoder import EncodeOptions, encode_picture
-        from vaecodec.codec.targets import encode_to_targets
+        from vaecodec.codec.targets import meet_target
         from vaecodec.picture.reader import read_picture
 
         alpha_level = None if self.alpha_quality is None else level_of_quality(self.alpha_quality)
         level = level_of_quality(self.quality, self.effort)
         mask = None if self.roi is None else read_picture(self.roi, self.max_pixels).pixels
         with Progress(self.shown) as progress:
-
-            def refined(share: float) -> None:
-                progress.show(share, f"{100 * share:.0f} % refined, {progress.left(share)}")
-
             options = EncodeOptions(
-                level, alpha_level, self.passphrase, self.effort, self.timeout, refined, mask
+                level,
+                alpha_level,
+                self.passphrase,
+                self.effort,
+                self.timeout,
+                progress.show_share,
+                mask,
+                self.lossless,
             )
-            if self.targets:
-                return encode_to_targets(picture, model, options, self.targets, self.best_effort)
+            if self.target is not None:
+                return meet_target(picture, model, options, self.target, self.best_effort)
             return encode_picture(picture, model, options), ""

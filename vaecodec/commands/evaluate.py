@@ -127,7 +127,7 @@ def _pictures(folder: Path, published: str | None) -> "tuple[list[EvaluatedPictu
 def _check_extra() -> None:
     missing = [name for name in ("matplotlib", "scipy") if find_spec(name) is None]
     if missing:
-        raise UsageError(f"eval needs {' and '.join(missing)}; pip install 'vaecodec[eval]'")
+        raise UsageError(f"eval needs {' and '.join(missing)}; pip install '.[eval]'")
 
 
 def _codecs(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from vaecodec.cli.messages import lossless_words
 from vaecodec.cli.options import EPILOG, FORCE, JSON, LIMIT, PATH, ModelChoice, choosing_model
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
 from vaecodec.cli.streams import naming, open_input
@@ -82,13 +83,11 @@ def info(
         click.echo(json.dumps(facts))
         return
     parts = ", ".join(f"{name} {size}" for name, size in facts["parts"].items())
-    click.echo(
-        f"{source}: {facts['width']}x{facts['height']} {facts['mode']},"
-        f" quality {facts['quality']:g}"
-    )
-    click.echo(
-        f"  {facts['bytes']} bytes, {facts['bpp']:.4f} bpp ({parts}), {facts['slices']} slices"
-    )
+    slices, lossless = facts["slices"], facts["lossless_slices"]
+    quality = "" if lossless == slices else f", quality {facts['quality']:g}"
+    kinds = lossless_words(lossless, slices)
+    click.echo(f"{source}: {facts['width']}x{facts['height']} {facts['mode']}{quality}{kinds}")
+    click.echo(f"  {facts['bytes']} bytes, {facts['bpp']:.4f} bpp ({parts}), {slices} slices")
     click.echo(f"  model {facts['model']}" + (", encrypted" if facts["encrypted"] else ""))
 
 

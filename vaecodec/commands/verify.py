@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from vaecodec.cli.messages import FileReport, Voice, reporting
+from vaecodec.cli.messages import FileReport, Voice, fault_text, reporting
 from vaecodec.cli.options import EPILOG, LIMIT, PATH, ModelChoice, choosing_model
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
 from vaecodec.cli.streams import naming, open_input
@@ -54,6 +54,6 @@ def verify(
         try:
             voice.say(check(source))
         except VaecodecError as error:
-            voice.say_fault(source, None, str(error))
+            voice.say_fault(source, None, fault_text(error))
             failed = True
     sys.exit(failed)

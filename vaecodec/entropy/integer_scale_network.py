@@ -17,6 +17,7 @@ it.
 
 import numpy as np
 
+from vaecodec.cores import single_blas_thread
 from vaecodec.entropy.coding_order import STEPS, phases
 from vaecodec.entropy.scales import LEVEL_BITS, SCALE_COUNT
 
@@ -109,6 +110,7 @@ class IntegerScaleNetwork:
         self._context = _group_matrices(self._weights.pop("context"), self.m)
         self._codes = codes.astype(self.dtype)
 
+    @single_blas_thread
     def prepare(self, z: np.ndarray, level: int) -> np.ndarray:
         """Features of the hyper-latents: `z` `[hz, wz, cz]` integers to `[4*hz, 4*wz, scale]` sums.
 
@@ -128,6 +130,7 @@ class IntegerScaleNetwork:
         )
         return result
 
+    @single_blas_thread
     def add_context(self, sums: np.ndarray, residuals: np.ndarray, step: int) -> np.ndarray:
         """`sums` `[h, w, scale]`, from `prepare` and earlier steps, with what a step's residuals
         `[h, w, m/4]` (integers) tell.
@@ -150,6 +153,7 @@ class IntegerScaleNetwork:
                 target[rows, columns] += told[:, :, tap]
         return sums + padded[1:-1, 1:-1]
 
+    @single_blas_thread
     def indices(
         self, sums: np.ndarray, step: int, level: int, offsets: np.ndarray | int = 0
     ) -> np.ndarray:

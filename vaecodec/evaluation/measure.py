@@ -70,8 +70,8 @@ def measure(
                     yield future.result()
         except BrokenProcessPool:
             raise VaecodecError(
-                "a worker ended unexpectedly, perhaps for lack of memory; continue with the same"
-                " command and --jobs 1"
+                "a worker ended unexpectedly, perhaps for lack of memory; continue in the same way"
+                " with a single job"
             ) from None
         finally:
             stop.set()

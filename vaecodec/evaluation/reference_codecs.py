@@ -262,7 +262,7 @@ REFERENCE_CODECS: dict[str, AnyReferenceCodec] = {
             _jxl,
             "pillow-jxl-plugin",
             "pillow_jxl",
-            hint="pip install 'vaecodec[eval]'",
+            hint="pip install '.[eval]'",
         ),
         ReferenceCodec(
             "jpeg2000",

@@ -31,10 +31,10 @@ def open_folder(folder: Path) -> None:
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise UsageError(
                 f"{folder}: not empty, and not the folder of a report ({INDEX} is missing or"
-                " damaged); name another with -o"
+                " damaged); name another"
             ) from None
     elif folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder}: is a file; name a folder with -o")
+        raise UsageError(f"{folder}: is a file; name a folder")
     try:
         (folder / POINTS).mkdir(parents=True, exist_ok=True)
     except OSError as error:

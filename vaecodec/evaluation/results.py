@@ -2,8 +2,8 @@
 
 A curve's point is the mean over the pictures of bits per pixel and of the metric at one quality
 setting, as in published tables; the BD-rate between two such curves is what is quoted. The mean of
-the BD-rates of single pictures is given beside it. Both are over the metric's span, cut to what both
-codecs reach. Intervals hold 95 % of 1000 bootstrap samples of the pictures; of fewer than
+the BD-rates of single pictures is given beside it. Both are over the metric's span, cut to what
+both codecs reach. Intervals hold 95 % of 1000 bootstrap samples of the pictures; of fewer than
 FEWEST_SAMPLED pictures samples say nothing.
 """
 
@@ -51,7 +51,7 @@ class Measured:
     megapixels: np.ndarray
 
     def mean_curve(self, metric: str, pictures: np.ndarray | None = None) -> np.ndarray:
-        """Points (bpp, quality as curves use it) `[Q, 2]` of the means over `pictures` (None: all)."""
+        """Points (bpp, quality as curves use it) `[Q, 2]`: means over `pictures` (None: all)."""
         chosen = slice(None) if pictures is None else pictures
         quality = METRICS[metric].to_curve(self.metrics[metric][:, chosen].mean(1))
         return np.stack([self.bpp[:, chosen].mean(1), quality], axis=1)

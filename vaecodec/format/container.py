@@ -25,14 +25,15 @@ Because the checksum covers the number of slices before it, no slice can take an
 the place of a slice can be told even when what stood before it is damaged.
 
 The picture is divided into slices of SLICE x SLICE pixels (smaller at the right and the bottom),
-in row order; each is one chunk of type "Slic". The last slice ends the file, so that a file cut
-short at any place is noticed; other chunks stand before the first slice. A reader skips a type
-that it does not know when it is optional and refuses it when it is required.
+in row order; each is one chunk of type "Slic", or of type "Lslc" where it is stored losslessly. One
+chunk of type "Lpic" may stand in the place of all slices. The last slice ends the file, so that a
+file cut short at any place is noticed; other chunks stand before the first slice. A reader skips a
+type that it does not know when it is optional and refuses it when it is required.
 
     other chunks
     type   payload
     Alph   transparency (see codec/alpha), at most one
-    Cryp   how all the others are encrypted (see format/encryption); the first chunk where there is one
+    Cryp   how all the others are encrypted (see format/encryption); the first where there is one
     Gmap   where quality differs from the level (see codec/gain_map), at most one
     prvw   a small version of the picture, as a whole .vae file
     exif   EXIF, as in a PNG's eXIf chunk, compressed with zlib
@@ -44,9 +45,14 @@ that it does not know when it is optional and refuses it when it is required.
          0     4  CRC-32 of the slice's symbols as little-endian 32-bit integers: z in the order
                   row, column, channel, then each step's residuals as coded (see codec/slice_coder)
          4   4*k  the entropy coder's words (see entropy/coder)
+
+Payloads of lossless slices and pictures are described in codec/lossless. Where a slice is
+synthesised, latents of a lossless one beside it are those that g_a gives, not rounded, of its samples, extended
+to whole latent positions by repeating the edge.
 """
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Container, Iterable, Iterator
@@ -67,6 +73,9 @@ MAX_SIDE = 2**31 - 1
 MAX_PAYLOAD_BYTES = 64 * 2**20
 
 SLICE_TYPE = b"Slic"
+LOSSLESS_SLICE_TYPE = b"Lslc"
+LOSSLESS_PICTURE_TYPE = b"Lpic"
+SLICE_TYPES = (SLICE_TYPE, LOSSLESS_SLICE_TYPE)
 ALPHA_TYPE = b"Alph"
 CRYPT_TYPE = b"Cryp"
 GAIN_MAP_TYPE = b"Gmap"
@@ -75,13 +84,17 @@ METADATA_TYPES = {"exif": b"exif", "icc": b"iccp", "xmp": b"xmpp"}
 MAX_METADATA_BYTES = 64 * 2**20
 _PART_NAMES = {
     SLICE_TYPE: "slices",
+    LOSSLESS_SLICE_TYPE: "lossless slices",
+    LOSSLESS_PICTURE_TYPE: "lossless picture",
     ALPHA_TYPE: "alpha",
     PREVIEW_TYPE: "preview",
     CRYPT_TYPE: "encryption",
     GAIN_MAP_TYPE: "gain map",
 }
 _PART_NAMES |= {kind: name for name, kind in METADATA_TYPES.items()}
-_KNOWN_TYPES = (SLICE_TYPE, ALPHA_TYPE, CRYPT_TYPE, GAIN_MAP_TYPE)
+PICTURE_TYPES = (*SLICE_TYPES, LOSSLESS_PICTURE_TYPE)
+_KNOWN_TYPES = (*PICTURE_TYPES, ALPHA_TYPE, CRYPT_TYPE, GAIN_MAP_TYPE)
+_PICTURE_PATTERN = re.compile(b"|".join(PICTURE_TYPES))
 
 _HEADER = struct.Struct("<4sBBIIH8s")
 _CHUNK = struct.Struct("<4sII")
@@ -166,7 +179,7 @@ def unpack_header(data: bytes, max_pixels: int = MAX_PIXELS) -> Header:
         raise FormatError("header holds values that no encoder writes")
     if width * height > max_pixels:
         raise FormatError(
-            f"{width}x{height} is over the limit of {max_pixels} pixels; raise it with --max-pixels"
+            f"{width}x{height} is over the limit of {max_pixels} pixels", "max_pixels"
         )
     return Header(width, height, MODES[mode], level, model_id)
 
@@ -177,7 +190,7 @@ def pack_chunks(chunks: Iterable[Chunk]) -> bytes:
     for chunk in chunks:
         checksum = _chunk_checksum(slices, chunk.type, chunk.payload)
         parts += [_CHUNK.pack(chunk.type, len(chunk.payload), checksum), chunk.payload]
-        slices += chunk.type == SLICE_TYPE
+        slices += chunk.type in SLICE_TYPES
     return b"".join(parts)
 
 
@@ -209,7 +222,7 @@ def read_chunks(
             raise FormatError("damaged between chunks; get another copy")
         if length > MAX_PAYLOAD_BYTES:
             raise FormatError(f"a chunk of {length} bytes is over the limit of {MAX_PAYLOAD_BYTES}")
-        is_slice = kind == SLICE_TYPE
+        is_slice = kind in SLICE_TYPES
         if is_slice and wanted_slices is not None and slices not in wanted_slices:
             file.seek(length, io.SEEK_CUR)
             slices += 1
@@ -227,8 +240,10 @@ def read_chunks(
                 f"needs feature {kind.decode('ascii')!r}, unknown here;"
                 " a newer vaecodec may read it"
             )
+        if kind == LOSSLESS_PICTURE_TYPE and slices > 0:
+            raise FormatError("holds slices and a whole picture; get another copy")
         yield slices, chunk
-        slices += is_slice
+        slices += header.slice_count if kind == LOSSLESS_PICTURE_TYPE else is_slice
     if file.read(1):
         raise FormatError("has bytes after its end; get another copy")
 
@@ -245,25 +260,30 @@ def salvage_chunks(data: bytes, header: Header) -> Iterator[tuple[int, Chunk]]:
         end = position + CHUNK_BYTES + length
         if kind.isalpha() and end <= len(data):
             payload = data[position + CHUNK_BYTES : end]
-            numbers = range(slices, header.slice_count if kind == SLICE_TYPE else slices + 1)
+            numbers = range(slices, header.slice_count if kind in SLICE_TYPES else slices + 1)
             found = next(
                 (n for n in numbers if _chunk_checksum(n, kind, payload) == checksum), None
             )
             if found is not None:
                 yield found, Chunk(kind, payload)
-                slices = found + (kind == SLICE_TYPE)
+                slices = found + (kind in SLICE_TYPES)
                 position = end
                 continue
-        position = data.find(SLICE_TYPE, position + 1)
-        if position < 0:
+        match = _PICTURE_PATTERN.search(data, position + 1)
+        if match is None:
             return
+        position = match.start()
 
 
 def describe(file: BinaryIO, max_pixels: int = MAX_PIXELS) -> dict[str, Any]:
     """What a file says of itself and the bytes of its parts, after checking all its checksums."""
     header = read_header(file, max_pixels)
     parts = {"header": HEADER_BYTES}
+    lossless = 0
     for _, chunk in read_chunks(file, header):
+        lossless += chunk.type == LOSSLESS_SLICE_TYPE
+        if chunk.type == LOSSLESS_PICTURE_TYPE:
+            lossless = header.slice_count
         name = _PART_NAMES[chunk.type] if chunk.type in _PART_NAMES else chunk.type.decode("ascii")
         parts[name] = parts.get(name, 0) + chunk.size_bytes
     size_bytes = sum(parts.values())
@@ -274,6 +294,7 @@ def describe(file: BinaryIO, max_pixels: int = MAX_PIXELS) -> dict[str, Any]:
         "level": header.level,
         "model": header.model_id.hex(),
         "slices": header.slice_count,
+        "lossless_slices": lossless,
         "encrypted": "encryption" in parts,
         "bytes": size_bytes,
         "bpp": round(8 * size_bytes / (header.width * header.height), 4),
@@ -312,6 +333,12 @@ def unpack_metadata(chunk: Chunk) -> bytes:
     if not unpacker.eof:
         raise FormatError("its metadata do not end or are too large")
     return content
+
+
+def read_metadata(chunks: Iterable[Chunk]) -> dict[str, bytes]:
+    """The metadata in chunks by kind ("exif", "icc", "xmp"). Raises FormatError."""
+    kinds = {kind: name for name, kind in METADATA_TYPES.items()}
+    return {kinds[c.type]: unpack_metadata(c) for c in chunks if c.type in kinds}
 
 
 def pack_slice(symbol_checksum: int, words: bytes) -> Chunk:

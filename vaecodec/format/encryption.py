@@ -21,7 +21,7 @@ import struct
 from collections.abc import Iterable
 
 from vaecodec.errors import FormatError, PassphraseError, UsageError
-from vaecodec.format.container import CRYPT_TYPE, SLICE_TYPE, Chunk
+from vaecodec.format.container import CRYPT_TYPE, PICTURE_TYPES, SLICE_TYPES, Chunk
 
 _SCRYPT = 1
 LOG2_N = 16  # 64 MiB and about 0.2 s for each guess
@@ -40,7 +40,7 @@ class Cipher:
             from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
         except ImportError:
             raise UsageError(
-                "encryption needs the package cryptography: pip install 'vaecodec[crypto]'"
+                "encryption needs the package cryptography: pip install '.[crypto]'"
             ) from None
         key = Scrypt(salt=salt, length=32, n=1 << log2_n, r=8, p=1).derive(passphrase)
         self._aead = AESGCM(key)
@@ -70,10 +70,10 @@ def seal_chunks(chunks: Iterable[Chunk], passphrase: bytes, header: bytes) -> li
     cipher = Cipher(passphrase, header, salt, LOG2_N)
     sealed, slices, kinds = [], 0, b""
     for chunk in chunks:
-        if slices == 0 and chunk.type != SLICE_TYPE:
+        if slices == 0 and chunk.type not in PICTURE_TYPES:
             kinds += chunk.type
         sealed.append(Chunk(chunk.type, cipher._seal(chunk.payload, chunk.type, slices)))
-        slices += chunk.type == SLICE_TYPE
+        slices += chunk.type in SLICE_TYPES
     description = _FIXED.pack(_SCRYPT, LOG2_N, salt) + cipher._seal(kinds, CRYPT_TYPE, 0)
     return [Chunk(CRYPT_TYPE, description), *sealed]
 
@@ -91,8 +91,6 @@ def open_description(
     if derivation != _SCRYPT or log2_n not in _LOG2_N_ALLOWED:
         raise FormatError("is encrypted in a way unknown here; a newer vaecodec may read it")
     if passphrase is None:
-        raise PassphraseError(
-            "is encrypted; give --passphrase-file FILE or set VAECODEC_PASSPHRASE"
-        )
+        raise PassphraseError("is encrypted, and there is no passphrase", "passphrase")
     cipher = Cipher(passphrase, header, salt, log2_n)
     return cipher, cipher.open(payload[_FIXED.size :], CRYPT_TYPE, 0)

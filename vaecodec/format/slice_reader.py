@@ -1,7 +1,9 @@
 """The slices of a file as decoding asks for them: of a sound file in order, of a damaged one what
 is left."""
 
+from collections.abc import Iterator
 from contextlib import suppress
+from itertools import chain
 from typing import BinaryIO
 
 from vaecodec.errors import FormatError, PassphraseError
@@ -9,9 +11,11 @@ from vaecodec.format.container import (
     ALPHA_TYPE,
     CRYPT_TYPE,
     GAIN_MAP_TYPE,
+    LOSSLESS_PICTURE_TYPE,
     METADATA_TYPES,
+    PICTURE_TYPES,
     PREVIEW_TYPE,
-    SLICE_TYPE,
+    SLICE_TYPES,
     Chunk,
     Header,
     pack_header,
@@ -38,18 +42,30 @@ class SliceSource:
         self.lost: set[int] = set()
         self._header, self._passphrase = header, passphrase
         self._cipher: Cipher | None = None
+        self._chunks: Iterator[tuple[int, Chunk]]
         self._chunks = read_chunks(file, header, frozenset(needed))
         self._promised: list[bytes] = []  # types that an encrypted file says come before its slices
 
+    def take_picture(self) -> bytes | None:
+        """The lossless stream that holds the whole picture; None where slices do, which are then
+        taken. What stands before either is kept."""
+        for number, sealed in self._chunks:
+            if sealed.type in SLICE_TYPES:
+                self._chunks = chain([(number, sealed)], self._chunks)
+                return None
+            chunk = self._decrypt(number, sealed)
+            if chunk.type == LOSSLESS_PICTURE_TYPE:
+                return chunk.payload
+            self._keep(chunk)
+        return None
+
     def take(self, numbers: list[int]) -> list[tuple[int, Chunk]]:
-        """The next slices that are needed, which are these."""
+        """The next slices that are needed, which are these; after `take_picture`."""
         taken: list[tuple[int, Chunk]] = []
         while len(taken) < len(numbers):
-            number, chunk = next(self._chunks)
-            chunk = self._decrypt(number, chunk)
-            if chunk.type == SLICE_TYPE:
-                if self._promised:
-                    raise PassphraseError("parts of the file were taken out")
+            number, sealed = next(self._chunks)
+            chunk = self._decrypt(number, sealed)
+            if chunk.type in SLICE_TYPES:
                 taken.append((number, chunk))
             else:
                 self._keep(chunk)
@@ -74,6 +90,8 @@ class SliceSource:
             return chunk
         if chunk.type in self._promised:
             self._promised.remove(chunk.type)
+        if chunk.type in PICTURE_TYPES and self._promised and not self.salvages:
+            raise PassphraseError("parts of the file were taken out")
         return Chunk(chunk.type, self._cipher.open(chunk.payload, chunk.type, number))
 
     def _keep(self, chunk: Chunk) -> None:
@@ -95,15 +113,21 @@ class SalvagedSliceSource(SliceSource):
     def __init__(self, file: BinaryIO, header: Header, needed: list[int], passphrase: bytes | None):
         super().__init__(file, header, [], passphrase)
         file.seek(0)
+        self._picture: bytes | None = None
         self._found: dict[int, Chunk] = {}
         for number, chunk in salvage_chunks(file.read(), header):
             chunk = self._decrypt(number, chunk)
-            if chunk.type == SLICE_TYPE:
+            if chunk.type in SLICE_TYPES:
                 self._found[number] = chunk
+            elif chunk.type == LOSSLESS_PICTURE_TYPE:
+                self._picture = chunk.payload
             else:
                 with suppress(FormatError):
                     self._keep(chunk)
-        self.lost = set(needed) - set(self._found)
+        self.lost = set(needed) - set(self._found) if self._picture is None else set()
+
+    def take_picture(self) -> bytes | None:
+        return self._picture
 
     def take(self, numbers: list[int]) -> list[tuple[int, Chunk]]:
         return [(number, self._found[number]) for number in numbers if number in self._found]

@@ -10,8 +10,12 @@ from pathlib import Path
 
 from vaecodec.cores import available_cores
 from vaecodec.errors import UsageError
+from vaecodec.forks import renew_after_fork
 from vaecodec.inference.model import Model
 from vaecodec.network.weights import default_weights_path, find_weights, load_weights
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+BACKENDS = ("auto", "onnx", "torch")
 
 
 def load_model(
@@ -53,6 +57,11 @@ class ModelLoader:
         self._models: dict[bytes | None, Model] = {}
         self._lock = threading.Lock()
         self.is_shared = False
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """A lock that nobody holds."""
+        self._lock = threading.Lock()
 
     @property
     def workers(self) -> int:
@@ -77,16 +86,20 @@ def choose_backend(backend: str, device: str) -> str:
     """`auto`: torch for a GPU, named or there, and where ONNX Runtime is not installed; else
     onnx.
 
-    Raises UsageError for onnx where it cannot be used.
+    Raises UsageError for a name that is none of BACKENDS or DEVICES, and for onnx where it cannot
+    be used.
     """
+    for name, value, known in (("device", device, DEVICES), ("backend", backend, BACKENDS)):
+        if value not in known:
+            raise UsageError(f"{name} {value!r} is unknown; there are {', '.join(known)}")
     on_gpu = device in ("cuda", "mps")
     installed = find_spec("onnxruntime") is not None
     if backend == "onnx":
         if on_gpu:
-            raise UsageError(f"backend onnx runs on the CPU; use --backend torch for {device}")
+            raise UsageError(f"backend onnx runs on the CPU; use backend torch for {device}")
         if not installed:
             raise UsageError(
-                "backend onnx needs the package onnxruntime; install it, or use --backend torch"
+                "backend onnx needs the package onnxruntime; install it, or use backend torch"
             )
         return "onnx"
     if backend == "torch" or on_gpu or not installed or (device == "auto" and _gpu_is_there()):

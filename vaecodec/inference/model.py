@@ -72,7 +72,7 @@ class Model:
             from vaecodec.inference.refine import Refiner
         except ModuleNotFoundError as error:
             raise UsageError(
-                f"this effort needs the package {error.name}; install it, or use --effort 1"
+                f"this effort needs the package {error.name}; install it, or use effort 1"
             ) from None
         return Refiner(self.weights, str(self.transforms.device))
 

@@ -1,18 +1,25 @@
 """The float transforms of a model on ONNX Runtime: CPUs, without the start-up time of torch."""
 
+import ctypes
+import os
 import threading
 
 import numpy as np
+
+# Read when ONNX Runtime is imported, which happens here alone: without it versions from 1.29 on
+# write a device id below the user's home and look up a collector's host.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
 from vaecodec.cores import CurrentThread
 from vaecodec.entropy.scales import LEVEL_UNIT
+from vaecodec.forks import renew_after_fork
 from vaecodec.inference.onnx_graphs import graph_bytes
 from vaecodec.network.weights import Weights, check_parameters
 
 
 class OnnxTransforms:
-    """Implements interfaces.Transforms. Graphs are made from the weights when they are first needed.
+    """Implements Transforms. Graphs are made from the weights when they are first needed.
 
     Raises ModelError.
     """
@@ -25,6 +32,15 @@ class OnnxTransforms:
         self._sessions: dict[tuple[str, bool], onnxruntime.InferenceSession] = {}
         self._lock = threading.Lock()
         self._thread = CurrentThread()
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Sessions are made anew. The old ones, whose threads are not here, would wait for these
+        when they are destroyed, and so never are."""
+        for session in self._sessions.values():
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(session))
+        self._sessions = {}
+        self._lock = threading.Lock()
 
     @property
     def workers(self) -> int:

@@ -1,8 +1,8 @@
 """The float parts of a model as ONNX graphs, made from its weight file.
 
-Each graph is a method of interfaces.Transforms: arrays are float32 and channels-last, sizes are free,
-and `t`, float32 `[1]`, is the level in 0..ANCHORS-1 where one is needed. `vae.VAE` is the same
-network in training; the two are kept equal by tests.
+Each graph is a method of interfaces.Transforms: arrays are float32 and channels-last, sizes are
+free, and `t`, float32 `[1]`, is the level in 0..ANCHORS-1 where one is needed. `vae.VAE` is the
+same network in training; the two are kept equal by tests.
 """
 
 from collections.abc import Callable

@@ -7,6 +7,7 @@ from torch import Tensor
 from vaecodec.cores import CurrentThread
 from vaecodec.entropy.scales import LEVEL_UNIT
 from vaecodec.errors import UsageError
+from vaecodec.forks import renew_after_fork
 from vaecodec.network.config import NetworkConfig
 from vaecodec.network.planes import to_array, to_planes
 from vaecodec.network.vae import VAE, on_device
@@ -24,7 +25,7 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device(next(kind for kind, there in available.items() if there))
     if not available.get(name, False):
-        raise UsageError(f"device {name!r} is not available here; use --device auto")
+        raise UsageError(f"device {name!r} is not available here; use device auto")
     return torch.device(name)
 
 
@@ -40,7 +41,7 @@ def thread_count() -> int:
 
 
 class TorchTransforms:
-    """Implements interfaces.Transforms. Computes in float32; TF32 is switched off for its own work."""
+    """Implements Transforms. Computes in float32; TF32 is switched off for its own work."""
 
     backend = "torch"
 
@@ -52,16 +53,20 @@ class TorchTransforms:
             state = {
                 name: torch.from_numpy(array) for name, array in weights.float_parameters().items()
             }
-            # The integer scale network runs on numpy (entropy/integer_scale_network); its float twin is for training
-            # only.
+            # The integer scale network runs on numpy; its float twin is for training only.
             del network.scale_network
             network.load_state_dict(state, assign=True)
         except (KeyError, TypeError, RuntimeError, ValueError) as error:
             raise misfit(str(error).splitlines()[0]) from None
         self.network = on_device(network, self.device).eval()
         self._thread = CurrentThread()
+        renew_after_fork(self)
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
+
+    def after_fork(self) -> None:
+        """One thread at a time: OpenMP would wait for the others, which are not here."""
+        torch.set_num_threads(1)
 
     @property
     def workers(self) -> int:

@@ -18,7 +18,7 @@ INDEX_UNIT = 1 << INDEX_UNIT_BITS  # scale indices per unit of the scale network
 
 
 class ScaleNetwork(nn.Module):
-    """Chooses a scale index per latent from integers only; `entropy/integer_scale_network` runs the same arithmetic.
+    """Chooses a scale index per latent from integers only.
 
     Here the integers are carried as real numbers (value / 2**fraction bits) with straight-through
     rounding, so that what is trained is what is shipped.

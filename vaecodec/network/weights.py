@@ -81,8 +81,9 @@ def find_weights(model_id: bytes) -> Weights:
         if identity(data) == model_id:
             return _unpack(path, data, model_id)
     raise ModelError(
-        f"was made with model {model_id.hex()}, which is not here; name its file with --model,"
-        " or list its folder in VAECODEC_MODELS"
+        f"was made with model {model_id.hex()}, which is not here; list its folder in"
+        " VAECODEC_MODELS",
+        "model",
     )
 
 
@@ -110,11 +111,13 @@ def load_weights(path: Path) -> Weights:
 
 def _read(path: Path) -> bytes:
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ModelError(f"{path}: over {MAX_FILE_BYTES} bytes, not a vaecodec model")
-        return path.read_bytes()
+        too_large = path.stat().st_size > MAX_FILE_BYTES
+        data = b"" if too_large else path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot read the model: {error.strerror}") from None
+    if too_large:
+        raise ModelError(f"{path}: over {MAX_FILE_BYTES} bytes, not a vaecodec model")
+    return data
 
 
 def _unpack(path: Path, data: bytes, model_id: bytes) -> Weights:

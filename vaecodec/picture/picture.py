@@ -37,6 +37,10 @@ class Picture:
             return self
         return replace(self, pixels=np.rint(self.pixels / 257.0).astype(np.uint8))
 
+    def part(self, rows: slice, columns: slice) -> np.ndarray:
+        """Pixels of a part as an array."""
+        return self.pixels[rows, columns]
+
     def reduced(self, factor: int) -> "Picture":
         """A small picture of its pixels alone, by box averages."""
         return Picture(box_average(self.pixels, factor))

@@ -15,7 +15,7 @@ import numpy as np
 import png
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from vaecodec.errors import PictureError, UsageError
+from vaecodec.errors import MissingFileError, PictureError, UsageError, VaecodecError
 from vaecodec.picture.picture import Picture
 
 # Ghostscript would be run for EPS, and these others are no photographs in themselves.
@@ -37,8 +37,13 @@ def read_picture(path: Path, max_pixels: int, page: int | None = None) -> Pictur
 
 def is_picture_name(path: Path) -> bool:
     """Whether a file's suffix is that of a picture."""
-    known = Image.registered_extensions()
-    return known.get(path.suffix.lower()) not in (None, "VAE", "PDF", *_REFUSED_FORMATS)
+    suffix = path.suffix.lower()
+    if not suffix:
+        return False
+    Image.preinit()  # as in _identify
+    if suffix not in Image.EXTENSION:
+        Image.init()
+    return Image.EXTENSION.get(suffix) not in (None, "VAE", "PDF", *_REFUSED_FORMATS)
 
 
 def picture_size(path: Path, max_pixels: int) -> tuple[int, int]:
@@ -63,11 +68,11 @@ def _faults_of(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise UsageError(f"{path}: no such file") from None
+        raise MissingFileError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise UsageError(f"{path}: is a directory; name a picture") from None
     except (PictureError, UsageError) as error:
-        raise type(error)(f"{path}: {error}") from None
+        raise error.of(path) from None
     except OSError as error:
         raise PictureError(f"{path}: cannot read: {error.strerror or error}") from None
 
@@ -79,6 +84,8 @@ def _open_image(file: BinaryIO) -> Iterator[Image.Image]:
     try:
         with _identify(file) as image:
             yield image
+    except VaecodecError:
+        raise
     except UnidentifiedImageError:
         raise PictureError("not a picture that can be read here") from None
     except (
@@ -112,7 +119,7 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
         raise PictureError(
-            f"{width}x{height} is over the limit of {max_pixels} pixels; raise it with --max-pixels"
+            f"{width}x{height} is over the limit of {max_pixels} pixels", "max_pixels"
         )
 
 

@@ -27,6 +27,7 @@ OUTPUT_FORMATS: dict[str, tuple[str, dict[str, object]]] = {
 _WITHOUT_ALPHA = ("JPEG", "BMP", "PPM")
 _WITHOUT_METADATA = ("BMP", "PPM")
 _TIFF_XMP = 700
+PILLOW_INFO = {"exif": "exif", "icc": "icc_profile", "xmp": "xmp"}  # names in an image's info
 _16_BIT_GREY = ("PNG", "TIFF")
 
 
@@ -73,8 +74,7 @@ def pillow_image(picture: Picture) -> Image.Image:
         picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
     )
     image = Image.fromarray(samples)
-    names = {"exif": "exif", "icc": "icc_profile", "xmp": "xmp"}
-    image.info.update({names[kind]: content for kind, content in picture.metadata.items()})
+    image.info.update({PILLOW_INFO[kind]: content for kind, content in picture.metadata.items()})
     return image
 
 
