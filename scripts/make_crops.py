@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from vaecodec.atomic_files import write_whole
 from vaecodec.cli.param_types import RegionType
 from vaecodec.codec.tiling import Region
-from vaecodec.evaluation.comparison import Shown, show_both, show_reference
+from vaecodec.evaluation.comparison import Shown, show_all, show_reference
 from vaecodec.evaluation.reference_codecs import REFERENCE_CODECS
 from vaecodec.format.container import MAX_PIXELS
 from vaecodec.inference.loading import load_model
@@ -67,7 +67,7 @@ def main(photo: Path, output: Path, bpp: float, crop: Region, model: Path | None
     if not crop.fits(width, height):
         raise click.UsageError(f"--crop {crop} is not inside {width}x{height}")
     size_bytes = bpp * width * height / 8
-    own, avif = show_both(pixels, load_model(model), REFERENCE_CODECS["avif"], 256, size_bytes)
+    own, avif = show_all(pixels, load_model(model), [REFERENCE_CODECS["avif"]], 256, size_bytes)
     shown = [own, avif, show_reference(pixels, REFERENCE_CODECS["jpeg"], own.size_bytes)]
     panels = [panel(pixels, crop, f"Original: {pixels.nbytes:,} bytes")]
     panels += [panel(each.pixels, crop, label(each)) for each in shown]

@@ -15,8 +15,10 @@ from vaecodec.metrics.distortion import psnr_db
 BAY = Path(__file__).parent / "photos" / "bay.jpg"
 MAGIC = {
     "jpeg": b"\xff\xd8\xff",
+    "jpegli": b"\xff\xd8\xff",
     "webp": b"RIFF",
     "avif": b"\x00\x00\x00",
+    "avif-420": b"\x00\x00\x00",
     "avif-psnr": b"\x00\x00\x00",
     "jxl": b"\xff\x0a",
     "jpeg2000": b"\xff\x4f\xff\x51",

@@ -122,8 +122,8 @@ class Codec:
         works on; floats are coded as 8 bits. `quality`: 0 to 100, 60 where neither it nor a target
         is given; `alpha_quality`: of transparency, None for lossless; `target_size` in bytes,
         `target_bpp` in bits per pixel, `target_psnr` in dB, `target_ms_ssim` in 0..1,
-        `target_ssimulacra2` (70 is not annoying, 80 invisible side by side): one of them in place
-        of a quality, of which `best_effort` takes the nearest that can be had; `effort`: 0
+        `target_ssimulacra2` up to 100 (70 is not annoying, 80 invisible side by side): one of them
+        in place of a quality, of which `best_effort` takes the nearest that can be had; `effort`: 0
         (fastest) to 9 (smallest), which takes at most about `timeout` seconds for refinement;
         `roi`: a mask of the picture's size, white where its quality matters most; `strip`: kinds of
         metadata to leave out, "exif", "icc", "xmp" or "all"; `lossless`: every sample as it is,
