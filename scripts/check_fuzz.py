@@ -67,6 +67,17 @@ def sample_files(model: Model) -> list[bytes]:
         for p, level, alpha_level in pictures
     ]
     mask = EncodeOptions(700, roi=alpha)
+    page = np.where(ramp[:, :, :1] % 40 > 20, 255, 20).astype(np.uint8).repeat(3, axis=2)
+    wide = np.concatenate(
+        [page.repeat(12, axis=1)[:40, :1024], noise[:40, :40].repeat(2, 0)[:40]], 1
+    )
+    for pixels, transparency, lossless in (
+        (page, alpha, False),
+        (wide, None, False),
+        (ramp.astype(np.uint16) * 201, None, True),
+    ):
+        options = EncodeOptions(900, lossless=lossless)
+        files.append(encode_picture(Picture(pixels, transparency), model, options))
     return [*files, encode_picture(Picture(ramp), model, mask)]
 
 
@@ -119,7 +130,19 @@ def change_chunks(chunks: list[Chunk], rng: random.Random) -> None:
     elif kind == 1:
         chunks.insert(rng.randrange(len(chunks) + 1), chunks[place])
     elif kind == 2:
-        types = [b"Slic", b"Alph", b"exif", b"iccp", b"xmpp", b"prvw", b"Gmap", b"note", b"Need"]
+        types = [
+            b"Slic",
+            b"Alph",
+            b"exif",
+            b"iccp",
+            b"xmpp",
+            b"prvw",
+            b"Gmap",
+            b"Lslc",
+            b"Lpic",
+            b"note",
+        ]
+        types.append(b"Need")
         chunks[place] = Chunk(rng.choice(types), chunks[place].payload)
     else:
         payload = bytearray(chunks[place].payload)

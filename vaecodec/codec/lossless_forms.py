@@ -58,17 +58,25 @@ class LosslessForms:
     ) -> list[Chunk]:
         """All chunks of a file: `others` and `slices`, or the whole picture or single slices
         lossless, where that is no larger."""
+        if not self._has_8_bits:
+            return [*others, *slices]
+        if len(slices) > 1:  # one would be the same stream as the whole picture
+            slices = self._replace_slices(slices, in_parallel)
         superfluous = sum(chunk.size_bytes for chunk in others if chunk.type in _SUPERFLUOUS)
         limit = superfluous + sum(chunk.size_bytes for chunk in slices)
-        if (whole := self._picture_within(others, limit)) is not None:
-            return whole
-        if not self._has_8_bits or (len(slices) == 1 and self._picture.alpha is None):
-            return [*others, *slices]  # one slice would be the same stream again
+        return self._picture_within(others, limit) or [*others, *slices]
 
-        def smaller(number: int) -> Chunk:
-            return self._slice_within(number, slices[number].size_bytes) or slices[number]
+    def _replace_slices(self, slices: list[Chunk], in_parallel: Parallel) -> list[Chunk]:
+        def smaller(number: int, effort: int) -> Chunk:
+            within = self._slice_within(number, slices[number].size_bytes, effort)
+            return slices[number] if within is None else within
 
-        return [*others, *in_parallel(smaller, list(range(len(slices))))]
+        numbers = list(range(len(slices)))
+        quick = list(in_parallel(lambda number: smaller(number, 0), numbers))
+        # Where all are lossless one stream is smaller, and worth the time of a thorough search.
+        if self._effort == 0 or all(chunk.type == LOSSLESS_SLICE_TYPE for chunk in quick):
+            return quick
+        return list(in_parallel(lambda number: smaller(number, self._effort), numbers))
 
     def all_chunks(self, others: list[Chunk], in_parallel: Parallel) -> list[Chunk]:
         """All chunks of a lossless file: of one stream where that is of use, else of slices."""
@@ -117,11 +125,11 @@ class LosslessForms:
             kept.append(Chunk(ALPHA_TYPE, PACKED_WITH_PICTURE))
         return [*kept, Chunk(LOSSLESS_PICTURE_TYPE, self._stream(None, settings))]
 
-    def _slice_within(self, number: int, limit: int) -> Chunk | None:
+    def _slice_within(self, number: int, limit: int, effort: int) -> Chunk | None:
         if MIN_BITS * self._count_new_pixels(number) > 8 * limit:
             return None
         best = Chunk(LOSSLESS_SLICE_TYPE, self._stream(number, QUICK))
-        if self._effort > 0 and best.size_bytes <= QUICK_EXCESS * limit:
+        if effort > 0 and best.size_bytes <= QUICK_EXCESS * limit:
             thorough = Chunk(LOSSLESS_SLICE_TYPE, self._stream(number, THOROUGH))
             best = min(best, thorough, key=lambda chunk: chunk.size_bytes)
         return best if best.size_bytes <= limit else None
