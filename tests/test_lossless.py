@@ -221,7 +221,7 @@ def test_mixed_pictures_say_what_they_hold(mixed: bytes, tiny_model: Model):
     np.testing.assert_array_equal(decoded[:SIDE], pixels[:SIDE])
     np.testing.assert_array_equal(decoded[:, :SIDE], pixels[:, :SIDE])
     photo = np.s_[SIDE : 2 * SIDE, SIDE : 2 * SIDE]
-    assert psnr_db(pixels[photo], decoded[photo]) > 28
+    assert 20 < psnr_db(pixels[photo], decoded[photo]) < 40  # learned
 
 
 def test_the_seam_beside_a_lossless_slice_does_not_show(
