@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from vaecodec.errors import MissingFileError, PictureError, UsageError, VaecodecError
-from vaecodec.picture import jpeg_file, png_file
+from vaecodec.picture import bmp_file, jpeg_file, png_file
 from vaecodec.picture.decoder_warnings import collected
 from vaecodec.picture.metadata import metadata_of, tiff_metadata
 from vaecodec.picture.orientation import made_neutral, orientation_of, turned
@@ -239,7 +239,10 @@ def _from_image(image: Image.Image, source: _Source, max_pixels: int, page: int 
         deep = _deep_tiff(image, source.file, page or 1)
         if deep is not None:
             return _finished(*deep[:2], metadata_of(image), deep[2], (*notes, *deep[3]))
+    alpha = bmp_file.one_bit_alpha(image, source.file) if image.format == "BMP" else None
     picture = picture_from_image(image, notes)
+    if alpha is not None:
+        return _finished(picture.pixels, alpha, picture.metadata, 1, picture.notes)
     return jpeg_file.without_gain_map(picture, image, page)
 
 
