@@ -63,10 +63,12 @@ class EncodeParameters(TypedDict, total=False):
     target_bpp: float | None
     target_psnr: float | None
     target_ms_ssim: float | None
+    target_ssimulacra2: float | None
     best_effort: bool
     effort: int
     timeout: float
     roi: Image.Image | np.ndarray | None
+    lossless: bool
     strip: str | Iterable[str]
     passphrase: str | bytes | None
     progress: Progress | None

@@ -49,9 +49,9 @@ class Original:
         height, width = pixels.shape[:2]
         region = crop or central_region(width, height)
         if not region.fits(width, height):
-            raise UsageError(f"--crop {region} is not inside {width}x{height}")
+            raise UsageError(f"part {region} is not inside {width}x{height}")
         if region.width * region.height > MAX_SHOWN_PIXELS:
-            raise UsageError(f"--crop {region} is over the {MAX_SHOWN_PIXELS} pixels of a page")
+            raise UsageError(f"part {region} is over the {MAX_SHOWN_PIXELS} pixels of a page")
         whole = (region.width, region.height) == (width, height)
         part = "" if whole else f" ({region}) of {width} \u00d7 {height}"
         shown = np.ascontiguousarray(pixels[region.rows, region.columns])

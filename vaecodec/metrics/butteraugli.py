@@ -44,5 +44,5 @@ def butteraugli(original: np.ndarray, distorted: np.ndarray) -> float:
             raise VaecodecError(f"{TOOL}: failed: {error}") from None
     found = re.search(rf"^{NORM}-norm: ([0-9.eE+-]+)$", done.stdout, re.MULTILINE)
     if found is None:
-        raise VaecodecError(f"{TOOL}: says no {NORM}-norm")
+        raise VaecodecError(f"{TOOL}: says no norm {NORM}")
     return float(found[1])
