@@ -4,7 +4,7 @@ from vaecodec.codec.effort import DEFAULT_EFFORT, LEVELS_BELOW, check_effort
 from vaecodec.errors import UsageError
 
 DEFAULT_QUALITY = 60.0
-LEVEL_OF_100 = 1280  # of the models of the first generation, and of files that name no model here
+LEVEL_OF_100 = 1280  # the top of the first generation; targets reach beyond where a model goes on
 
 
 def level_of_quality(quality: float, effort: int = DEFAULT_EFFORT) -> int:

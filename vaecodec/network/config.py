@@ -46,10 +46,12 @@ class NetworkConfig:
 
 
 PRESETS = {
-    "tiny": NetworkConfig(n1=1, h1=8, n2=1, h2=8, m=96, cz=8, hyper=8, context=8, scale=8),
-    "small": NetworkConfig(n1=1, h1=64, n2=1, h2=128, m=256, context=128, scale=64),
-    "base": NetworkConfig(),
-    "large": NetworkConfig(n1=2, h1=160, n2=3, h2=192, context=256, scale=128),
+    "tiny": NetworkConfig(
+        n1=1, h1=8, n2=1, h2=8, m=96, cz=8, hyper=8, context=8, scale=8, elementwise=1
+    ),
+    "small": NetworkConfig(n1=1, h1=64, n2=1, h2=128, m=256, context=128, scale=64, elementwise=1),
+    "base": NetworkConfig(elementwise=1),
+    "large": NetworkConfig(n1=2, h1=160, n2=3, h2=192, context=256, scale=128, elementwise=1),
 }
 
 
