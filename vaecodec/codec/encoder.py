@@ -50,11 +50,11 @@ REFINING = 0.95  # of the time of an encoding that refines, about
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """`level`: 0..the model's level_max; `alpha_level`: level of lossy transparency, None for lossless;
-    `passphrase`: encrypt with it; `effort`: 0 (fastest) to 9 (smallest); `timeout`: seconds after
-    which refinement comes to its end; `progress`: called in the calling thread with the share of
-    all that is to do, 0..1; `roi`: mask of what matters, as for gain_map_of_mask; `lossless`: all
-    of the picture, at no level. Raises UsageError for what contradicts that.
+    """`level`: 0..the model's level_max; `alpha_level`: level of lossy transparency, None for
+    lossless; `passphrase`: encrypt with it; `effort`: 0 (fastest) to 9 (smallest); `timeout`:
+    seconds after which refinement comes to its end; `progress`: called in the calling thread with
+    the share of all that is to do, 0..1; `roi`: mask of what matters, as for gain_map_of_mask;
+    `lossless`: all of the picture, at no level. Raises UsageError for what contradicts that.
     """
 
     level: int
