@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vaecodec.entropy.scales import LOG_STEP
-from vaecodec.network.config import ANCHORS, BLOCK
+from vaecodec.network.config import BLOCK
 from vaecodec.network.precision import autocast
 from vaecodec.network.rate_distortion import log_scale_of_index, quality_lambda
 from vaecodec.network.scale_network import INDEX_UNIT
@@ -84,7 +84,7 @@ def error_regression(
     hook = network.down.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].float()))
     moments, cross, regressors = 0.0, 0.0, []
     for x in batches:
-        _, x_hat = code(network, x, ANCHORS - 1)
+        _, x_hat = code(network, x, network.config.anchors - 1)
         error = quads(
             torch.einsum("bchw,cd->bhwd", F.pixel_unshuffle(x - x_hat, BLOCK), network.klt)
         )
@@ -145,7 +145,7 @@ def cut_loose(network: VAE, dead: Tensor, live: Tensor) -> tuple[Tensor, Tensor]
 @torch.no_grad()
 def revive(network: VAE, batches: list[Tensor]) -> int:
     """Replace the dead channels of `network`; returns how many. `batches`: crops `[B, 3, H, W]`."""
-    top = mean_statistics(network, batches, ANCHORS - 1)
+    top = mean_statistics(network, batches, network.config.anchors - 1)
     dead, live = (
         torch.nonzero(mask).flatten() for mask in (top.activity < SILENT, top.activity >= SILENT)
     )
@@ -163,7 +163,7 @@ def revive(network: VAE, batches: list[Tensor]) -> int:
     whitened = taps(meanings) / network.klt_scale[:, None, None]
     network.up.weight[:, :, INNER, INNER] += torch.einsum("ka,kcij->acij", free_s, whitened)
     # At high rate J is least where a component's distortion is 3 / (2 ln 2 lambda), of 255^2.
-    distortion = 3 / (2 * math.log(2) * quality_lambda(torch.arange(float(ANCHORS))))
+    distortion = 3 / (2 * math.log(2) * quality_lambda(torch.arange(float(network.config.anchors))))
     step = STEP_EXCESS * (12 * distortion).sqrt() / 255
     network.y_scale[dead] = meanings.norm(dim=1)
     network.log_gain.values[:, dead] = -step.log()[:, None].expand(-1, len(dead))
@@ -174,7 +174,7 @@ def revive(network: VAE, batches: list[Tensor]) -> int:
     scales.out.weight[dead] = scales.out.weight[faint].mean(0, keepdim=True)
     scales.offset.values[:, dead] = scales.offset.values[:, faint].mean(1, keepdim=True)
     for _ in range(2):
-        for level in range(ANCHORS):
+        for level in range(network.config.anchors):
             found = mean_statistics(network, batches[:10], float(level))
             # The mean size of a logistic variable is 2 ln 2 times its scale.
             excess = found.distance[dead] / (2 * math.log(2) * found.scale[dead])

@@ -119,7 +119,7 @@ def test_choice_of_backend(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(loading, "_gpu_is_there", lambda: False)
     assert choose_backend("auto", "auto") == choose_backend("auto", "cpu") == "onnx"
     assert choose_backend("auto", "cuda") == choose_backend("torch", "cpu") == "torch"
-    with pytest.raises(UsageError, match="--backend torch"):
+    with pytest.raises(UsageError, match="use backend torch"):
         choose_backend("onnx", "cuda")
     monkeypatch.setattr(loading, "_gpu_is_there", lambda: True)
     assert choose_backend("auto", "auto") == "torch"

@@ -145,12 +145,15 @@ def decode_preview(
 
 
 def check_model(header: Header, model: Model) -> None:
-    """Raise ModelError unless `model` is the one that the file names."""
+    """Raise ModelError unless `model` is the one that the file names, FormatError for a level that
+    it does not have."""
     if header.model_id != model.model_id:
         raise ModelError(
             f"was made with model {header.model_id.hex()}, not {model.model_id.hex()}",
             "model",
         )
+    if header.level > model.level_max:
+        raise FormatError(f"its level {header.level} is beyond its model's {model.level_max}")
 
 
 def _put_lossless_picture(

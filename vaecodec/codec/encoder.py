@@ -24,7 +24,6 @@ from vaecodec.codec.tiling import SliceGrid, pixels, window_samples
 from vaecodec.errors import UsageError
 from vaecodec.format.container import (
     ALPHA_TYPE,
-    LEVEL_MAX,
     LOSSLESS_PICTURE_TYPE,
     LOSSLESS_SLICE_TYPE,
     PREVIEW_SIDE,
@@ -51,11 +50,11 @@ REFINING = 0.95  # of the time of an encoding that refines, about
 
 @dataclass(frozen=True)
 class EncodeOptions:
-    """`level`: 0..LEVEL_MAX; `alpha_level`: level of lossy transparency, None for lossless;
-    `passphrase`: encrypt with it; `effort`: 0 (fastest) to 9 (smallest); `timeout`: seconds after
-    which refinement comes to its end; `progress`: called in the calling thread with the share of
-    all that is to do, 0..1; `roi`: mask of what matters, as for gain_map_of_mask; `lossless`: all
-    of the picture, at no level. Raises UsageError for what contradicts that.
+    """`level`: 0..the model's level_max; `alpha_level`: level of lossy transparency, None for
+    lossless; `passphrase`: encrypt with it; `effort`: 0 (fastest) to 9 (smallest); `timeout`:
+    seconds after which refinement comes to its end; `progress`: called in the calling thread with
+    the share of all that is to do, 0..1; `roi`: mask of what matters, as for gain_map_of_mask;
+    `lossless`: all of the picture, at no level. Raises UsageError for what contradicts that.
     """
 
     level: int
@@ -121,13 +120,13 @@ class PictureEncoder:
         return ITERATIONS[self._options.effort] > 0
 
     def __call__(self, level: int, report: Progress = lambda share: None) -> bytes:
-        """The file at `level` (0..LEVEL_MAX), of the refined latents once there are any."""
+        """The file at `level`, of the refined latents once there are any."""
         return self._file(level, self._smallest_chunks(level, report))
 
     def encode_losslessly(self) -> bytes:
         """The file that decodes to the picture bit for bit."""
         chunks = self._lossless.all_chunks(self._chunks, self._model.in_parallel)
-        return self._file(LEVEL_MAX, chunks)
+        return self._file(self._model.level_max, chunks)
 
     def _smallest_chunks(self, level: int, report: Progress = lambda share: None) -> list[Chunk]:
         def encode_one(number: int) -> Chunk:

@@ -45,8 +45,8 @@ def draw_file(
 ) -> bytes:
     """A .vae file of a picture that never was.
 
-    `size`: width and height in pixels; `level`: 0..LEVEL_MAX; `seed`: 0 or more. Raises UsageError
-    for a size of more than `max_pixels`.
+    `size`: width and height in pixels; `level`: 0..the model's level_max; `seed`: 0 or more. Raises
+    UsageError for a size of more than `max_pixels`.
     """
     width, height = size
     if width * height > max_pixels:

@@ -150,6 +150,8 @@ def _walk_steps(
     sums = scale_network.prepare(z, level)[:height, :width]
     y_hat = np.zeros((height, width, scale_network.m), np.float32)
     gains = np.broadcast_to(_gain(model, level, offsets), y_hat.shape)
+    if model.elementwise:
+        gains = gains * transforms.step_scale(features)
     # What the mean's context network sees: y_hat, squashed, and which groups are known where.
     context = np.zeros((height, width, scale_network.m + STEPS), np.float32)
     squashed, known = context[:, :, :-STEPS], context[:, :, -STEPS:]

@@ -9,7 +9,7 @@ from vaecodec.codec.encoder import EncodeOptions, PictureEncoder, Progress, stag
 from vaecodec.codec.quality import quality_of_level
 from vaecodec.codec.rate_control import Target, Trial, require, search
 from vaecodec.errors import UsageError
-from vaecodec.format.container import LEVEL_MAX, describe
+from vaecodec.format.container import describe
 from vaecodec.inference.model import Model
 from vaecodec.metrics.distortion import METRICS
 from vaecodec.picture.picture import Picture
@@ -84,12 +84,12 @@ def encode_to_target(
         number = next(passes)
         return attempt(level, stage(search_stage, _share_of(number), _share_of(number + 1)))
 
-    trial, count = search(reported, wanted, LEVEL_MAX, options.level)
+    trial, count = search(reported, wanted, model.level_max, options.level)
     shares = (SHORT, 1.0, 1.0) if encoder.refines else ()
     for number, share in enumerate(shares):
         level = trial.level
         encoder.refine(level, share, stage(options.progress, *_STAGES[number : number + 2]))
-        trial, more = search(attempt, wanted, LEVEL_MAX, level)
+        trial, more = search(attempt, wanted, model.level_max, level)
         count += more
         if share == 1 and abs(trial.level - level) <= NEAR_LEVELS:
             break

@@ -24,7 +24,7 @@ def export(model: Path, output: Path | None, force: bool, quiet: bool) -> None:
     Each graph names its model in its metadata, and its inputs, outputs and sizes.
     """
     from vaecodec.atomic_files import check_writable, write_whole
-    from vaecodec.inference.onnx_graphs import GRAPHS, graph_bytes
+    from vaecodec.inference.onnx_graphs import graph_bytes, graph_names
     from vaecodec.network.weights import check_parameters, default_weights_path, load_weights
 
     weights = load_weights(default_weights_path() if str(model) == "default" else model)
@@ -34,15 +34,16 @@ def export(model: Path, output: Path | None, force: bool, quiet: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{folder}: cannot be a folder: {error.strerror}") from None
-    for name in GRAPHS:
+    names = graph_names(weights.config)
+    for name in names:
         check_writable(folder / f"{name}.onnx", force)
     size_bytes = 0
-    for name in GRAPHS:
+    for name in names:
         data = graph_bytes(weights, name)
         write = partial(_write, data)
         size_bytes += write_whole(folder / f"{name}.onnx", write, force)
     if not quiet:
-        text = f"{len(GRAPHS)} graphs of model {weights.model_id.hex()}, {size_bytes} bytes"
+        text = f"{len(names)} graphs of model {weights.model_id.hex()}, {size_bytes} bytes"
         click.echo(f"{folder}: {text}")
 
 

@@ -53,10 +53,10 @@ PRESET_NAMES = ("tiny", "small", "base", "large")
 )
 @click.option(
     "--metric",
-    type=click.Choice(["mse", "ms-ssim"]),
-    default="mse",
+    type=click.Choice(["visual", "psnr", "ms-ssim"]),
+    default="visual",
     show_default=True,
-    help="What to preserve.",
+    help="What to preserve: what people see, or one of these measures.",
 )
 @click.option("--val", type=PATH, help="Validate on this folder instead of a part of FOLDER.")
 @click.option(
@@ -195,8 +195,10 @@ def _apply(
 ) -> "tuple[NetworkConfig, Recipe]":
     """Network and recipe with `NAME=VALUE` changes made. Raises UsageError.
 
-    A `given` network has learned already and can only grow, by residual blocks.
+    A `given` network has learned already and can only grow.
     """
+    from vaecodec.training.growth import GROWING, can_grow
+
     names = {field.name: group for group in (config, recipe) for field in fields(group)}
     updates: dict[type, dict[str, Any]] = {type(config): {}, type(recipe): {}}
     for change in changes:
@@ -212,22 +214,18 @@ def _apply(
             raise UsageError(
                 f"--set {change}: {text!r} is not a number of type {kind.__name__}"
             ) from None
-        if value < 0 or (value == 0 and names[name] is config):
+        if value < 0 or (value == 0 and names[name] is config and name != "elementwise"):
             raise UsageError(f"--set {change}: must be positive")
-        if given and names[name] is config and not _is_growth(config, name, value):
+        if given and names[name] is config and not can_grow(config, name, value):
             raise UsageError(
-                f"--set {change}: the network of --from can only grow, by blocks"
-                f" (n1={config.n1}, n2={config.n2})"
+                f"--set {change}: the network of --from can only grow, by"
+                f" {', '.join(f'{n} (now {getattr(config, n)})' for n in GROWING)}"
             )
         updates[type(names[name])][name] = value
     config = replace(config, **updates[type(config)])
     if config.m % 4:
         raise UsageError(f"--set m={config.m}: must be a multiple of 4")
     return config, replace(recipe, **updates[type(recipe)])
-
-
-def _is_growth(config: "NetworkConfig", name: str, value: int) -> bool:
-    return name in ("n1", "n2") and value >= getattr(config, name)
 
 
 class _Reporter:

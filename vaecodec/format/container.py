@@ -9,7 +9,8 @@ All integers are little-endian. The file is the header, then chunks up to the en
          5     1  mode: 0 RGB, 1 grey, of 8 bits; 2 RGB, 3 grey, of 16 bits
          6     4  width in pixels, at least 1
         10     4  height in pixels, at least 1
-        14     2  level, 0..1280: 256 times the level t of the network
+        14     2  level: 256 times the level t of the network, which ends at 1280 or, in models
+                  with more anchors, at 1792
         16     8  model: the first 8 bytes of the SHA-256 of the weight file
         24     4  CRC-32 of bytes 0..23
 
@@ -69,7 +70,7 @@ MAGIC = b"\x8fVAE"
 VERSION = 1
 MODES = ("RGB", "grey", "RGB16", "grey16")
 SLICE = 1024
-LEVEL_MAX = 1280  # 256 for each interval of the anchors that a network learned
+LEVEL_MAX = 1792  # of any model; 256 for each interval of the anchors that a network learned
 MODEL_ID_BYTES = 8
 MAX_PIXELS = 10**9
 MAX_SIDE = 2**31 - 1

@@ -57,6 +57,10 @@ class Transforms(Protocol):
     def predict_mean(self, features: np.ndarray, context: np.ndarray | None) -> np.ndarray:
         """Mean of y `[h, w, m]` from features and the known latents `[h, w, m + 4]`."""
 
+    def step_scale(self, features: np.ndarray) -> np.ndarray:
+        """How much finer each latent is quantised than its channel, `[h, w, m]`, from features; of
+        networks with an elementwise step."""
+
     def synthesise(self, y_hat: np.ndarray, level: int, scale: int = 1) -> np.ndarray:
         """g_s: y_hat `[h, w, m]` to a picture `[16h/scale, 16w/scale, 3]`, not clipped."""
 

@@ -11,7 +11,7 @@ import numpy as np
 from vaecodec.entropy.coder import TableSet
 from vaecodec.entropy.integer_scale_network import IntegerScaleNetwork
 from vaecodec.entropy.rdoq import rounding_margins
-from vaecodec.entropy.scales import nearest_anchor
+from vaecodec.entropy.scales import LEVEL_UNIT, nearest_anchor
 from vaecodec.errors import UsageError
 from vaecodec.inference.interfaces import Transforms
 from vaecodec.network.weights import Weights
@@ -38,6 +38,16 @@ class Model:
     def m(self) -> int:
         """Number of latent channels."""
         return self.weights.config["m"]
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether every latent has a quantisation step of its own."""
+        return self.weights.config["elementwise"] > 0
+
+    @property
+    def level_max(self) -> int:
+        """The highest level of a file."""
+        return (self.weights.config["anchors"] - 1) * LEVEL_UNIT
 
     @property
     def halo(self) -> int:

@@ -64,6 +64,9 @@ class OnnxTransforms:
             return self._run("first_mean", features=features)
         return self._run("mean", features=features, known=context)
 
+    def step_scale(self, features: np.ndarray) -> np.ndarray:
+        return self._run("step_scale", features=features)
+
     def synthesise(self, y_hat: np.ndarray, level: int, scale: int = 1) -> np.ndarray:
         x = self._run("synthesis", level, y_hat=y_hat)
         if scale == 1:

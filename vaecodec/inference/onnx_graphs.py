@@ -1,7 +1,7 @@
 """The float parts of a model as ONNX graphs, made from its weight file.
 
 Each graph is a method of interfaces.Transforms: arrays are float32 and channels-last, sizes are
-free, and `t`, float32 `[1]`, is the level in 0..ANCHORS-1 where one is needed. `vae.VAE` is the
+free, and `t`, float32 `[1]`, is the level in 0..anchors-1 where one is needed. `vae.VAE` is the
 same network in training; the two are kept equal by tests.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from vaecodec.entropy.coding_order import STEPS
 from vaecodec.inference.onnx_writer import Graph
-from vaecodec.network.config import ANCHORS, BLOCK, FRONT, LEAK
+from vaecodec.network.config import BLOCK, FRONT, LEAK, LOG_STEP_SCALE_MAX
 from vaecodec.network.weights import Weights
 
 
@@ -28,6 +28,7 @@ class _Builder:
     def __init__(self, weights: Weights, name: str):
         self.graph = Graph(name)
         self.parameter = weights.float_parameter
+        self._anchors = weights.config["anchors"]
         self._hat: str | None = None
 
     def stored(self, name: str) -> str:
@@ -38,7 +39,7 @@ class _Builder:
         """The vector `[channels]` of a level table, linear between its anchors."""
         g = self.graph
         if self._hat is None:
-            anchors = g.constant(np.arange(ANCHORS, dtype=np.float32))
+            anchors = g.constant(np.arange(self._anchors, dtype=np.float32))
             distance = g.node("Abs", g.node("Sub", g.input("t", [1]), anchors))
             one = g.constant(np.ones(1, np.float32))
             self._hat = g.node("Relu", g.node("Sub", one, distance))  # the weight of each anchor
@@ -139,6 +140,16 @@ def _mean_of(b: _Builder, c: dict[str, int], h: str) -> None:
     b.graph.output(mean, "mean", ["rows", "columns", c["m"]])
 
 
+def _step_scale(b: _Builder, c: dict[str, int]) -> None:
+    """How much finer each latent is quantised than its channel, `[h, w, m]`, from `features`."""
+    g = b.graph
+    features = b.to_planes(g.input("features", ["rows", "columns", c["context"]]))
+    log_q = b.convolve(b.activate(features), "q_out", b.stored("q_out.bias"))
+    low, high = (g.constant(np.full(1, sign * LOG_STEP_SCALE_MAX, np.float32)) for sign in (-1, 1))
+    q = g.node("Exp", g.node("Max", g.node("Min", log_q, high), low))
+    g.output(b.to_channels_last(q), "q", ["rows", "columns", c["m"]])
+
+
 def _synthesis(b: _Builder, c: dict[str, int]) -> None:
     """g_s: `y_hat` `[h, w, m]` to a picture `x` `[16h, 16w, 3]`, not clipped."""
     g = b.graph
@@ -169,6 +180,12 @@ GRAPHS: dict[str, Callable[[_Builder, dict[str, int]], None]] = {
     "hyper_synthesis": _hyper_synthesis,
     "first_mean": _first_mean,
     "mean": _mean,
+    "step_scale": _step_scale,
     "synthesis": _synthesis,
     "gain": _gain,
 }
+
+
+def graph_names(config: dict[str, int]) -> list[str]:
+    """Those of `GRAPHS` that a network of these sizes has."""
+    return [name for name in GRAPHS if name != "step_scale" or config["elementwise"]]

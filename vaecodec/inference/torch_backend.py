@@ -97,6 +97,10 @@ class TorchTransforms:
         known = None if context is None else self._in(context)
         return to_array(self.network.predict_mean(self._in(features), known))
 
+    @torch.inference_mode()
+    def step_scale(self, features: np.ndarray) -> np.ndarray:
+        return to_array(self.network.step_scale(self._in(features)))
+
     def synthesise(self, y_hat: np.ndarray, level: int, scale: int = 1) -> np.ndarray:
         return self.synthesise_tensor(y_hat, level, scale).contiguous().cpu().numpy()
 

@@ -4,13 +4,12 @@ from dataclasses import asdict, dataclass
 
 from vaecodec.entropy.coding_order import STEPS
 from vaecodec.entropy.scales import LEVEL_UNIT
-from vaecodec.format.container import LEVEL_MAX
 
-ANCHORS = LEVEL_MAX // LEVEL_UNIT + 1  # levels at which gains are learned; t is 0..ANCHORS-1
 STRIDE_Y = 16  # pixels per latent position
 BLOCK = 8  # side of the pixel blocks of the front end
 FRONT = 3 * BLOCK * BLOCK  # values of a block
 LEAK = 0.1  # slope of the activation below zero
+LOG_STEP_SCALE_MAX = 3.0  # of the elementwise quantisation step
 
 
 @dataclass(frozen=True)
@@ -20,6 +19,9 @@ class NetworkConfig:
     `n1` blocks with `h1` hidden channels work at 1/8 of the resolution, `n2` blocks with `h2` at
     1/16; `m` latent channels (a multiple of 4); `cz` hyper-latent channels; `hyper`, `context` and
     `scale` are the widths of h_a/h_s, of the mean's context network and of the scale network.
+    Gains are learned at `anchors` levels, and t is in 0..anchors-1. With `elementwise` 1 h_s also
+    predicts a quantisation step for every latent. The defaults of these two are the first
+    generation's, whose weight files do not name them.
     """
 
     n1: int = 1
@@ -31,16 +33,25 @@ class NetworkConfig:
     hyper: int = 128
     context: int = 160
     scale: int = 96
+    anchors: int = 6
+    elementwise: int = 0
+
+    @property
+    def level_max(self) -> int:
+        """The highest level of a file."""
+        return (self.anchors - 1) * LEVEL_UNIT
 
     def to_dict(self) -> dict[str, int]:
         return asdict(self)
 
 
 PRESETS = {
-    "tiny": NetworkConfig(n1=1, h1=8, n2=1, h2=8, m=96, cz=8, hyper=8, context=8, scale=8),
-    "small": NetworkConfig(n1=1, h1=64, n2=1, h2=128, m=256, context=128, scale=64),
-    "base": NetworkConfig(),
-    "large": NetworkConfig(n1=2, h1=160, n2=3, h2=192, context=256, scale=128),
+    "tiny": NetworkConfig(
+        n1=1, h1=8, n2=1, h2=8, m=96, cz=8, hyper=8, context=8, scale=8, elementwise=1
+    ),
+    "small": NetworkConfig(n1=1, h1=64, n2=1, h2=128, m=256, context=128, scale=64, elementwise=1),
+    "base": NetworkConfig(elementwise=1),
+    "large": NetworkConfig(n1=2, h1=160, n2=3, h2=192, context=256, scale=128, elementwise=1),
 }
 
 
@@ -50,7 +61,7 @@ def parameter_shapes(config: dict[str, int], most: int) -> dict[str, tuple[int, 
     Raises KeyError for a size that is missing.
     """
     c = config
-    m, cz, hyper, context = c["m"], c["cz"], c["hyper"], c["context"]
+    m, cz, hyper, context, anchors = c["m"], c["cz"], c["hyper"], c["context"], c["anchors"]
     shapes: dict[str, tuple[int, ...]] = {"klt": (FRONT, FRONT), "y_scale": (m,)}
     shapes |= {"klt_mean": (FRONT,), "klt_scale": (FRONT,)}
     convolutions = {
@@ -65,6 +76,8 @@ def parameter_shapes(config: dict[str, int], most: int) -> dict[str, tuple[int, 
         "ctx_mid": (context, context, 1, 1),
         "ctx_out": (m, context, 1, 1),
     }
+    if c["elementwise"]:
+        convolutions["q_out"] = (m, context, 1, 1)
     for name, shape in convolutions.items():
         shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
     shapes |= {"up.weight": (m, FRONT, 4, 4), "up.bias": (FRONT,)}
@@ -79,9 +92,9 @@ def parameter_shapes(config: dict[str, int], most: int) -> dict[str, tuple[int, 
         for number in range(min(count, most)):
             block = f"{part}.{number}"
             shapes[f"{block}.enter.weight"] = (hidden, channels, 3, 3)
-            shapes[f"{block}.bias.values"] = (ANCHORS, hidden)
+            shapes[f"{block}.bias.values"] = (anchors, hidden)
             shapes[f"{block}.leave.weight"] = (channels, hidden, 3, 3)
             shapes[f"{block}.leave.bias"] = (channels,)
     tables = {"s_bias": m, "log_gain": m, "log_inverse_gain": m, "log_z_gain": cz}
     tables |= {"z_log_scale": cz, "ha_bias": hyper, "hs_bias": hyper, "ctx_bias": context}
-    return shapes | {f"{name}.values": (ANCHORS, size) for name, size in tables.items()}
+    return shapes | {f"{name}.values": (anchors, size) for name, size in tables.items()}

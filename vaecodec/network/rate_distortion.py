@@ -6,10 +6,10 @@ from torch import Tensor
 
 from vaecodec.entropy.rdoq import STEP_COST
 from vaecodec.entropy.scales import LOG_LOW, LOG_STEP
-from vaecodec.network.config import ANCHORS
 
-# Weight of 255^2 * MSE against bits per pixel, log-linear in t.
+# Weight of 255^2 * MSE against bits per pixel, log-linear in t: at t = 0 and at t = 5.
 LAMBDA_RANGE = (0.0018, 0.18)
+LAMBDA_LEVELS = 5
 
 
 def log_scale_of_index(index: Tensor) -> Tensor:
@@ -41,6 +41,6 @@ def rdoq_straight_through(d: Tensor, index: Tensor) -> Tensor:
 
 
 def quality_lambda(t: Tensor) -> Tensor:
-    """The Lagrangian weight at level `t` (0..ANCHORS-1)."""
+    """The Lagrangian weight at level `t`."""
     low, high = LAMBDA_RANGE
-    return low * (high / low) ** (t / (ANCHORS - 1))
+    return low * (high / low) ** (t / LAMBDA_LEVELS)

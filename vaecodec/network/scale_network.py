@@ -11,7 +11,7 @@ from vaecodec.entropy.integer_scale_network import (
     INDEX_UNIT_BITS,
     WEIGHT_BITS,
 )
-from vaecodec.network.config import ANCHORS, NetworkConfig
+from vaecodec.network.config import NetworkConfig
 from vaecodec.network.layers import LevelTable, straight_through_round
 
 INDEX_UNIT = 1 << INDEX_UNIT_BITS  # scale indices per unit of the scale network's output
@@ -28,14 +28,14 @@ class ScaleNetwork(nn.Module):
         super().__init__()
         c = config
         self.z_conv = IntegerConv(c.cz, c.scale, 3, padding=1, bias=False)
-        self.z_bias = LevelTable(ANCHORS, c.scale)
+        self.z_bias = LevelTable(c.anchors, c.scale)
         self.z_up = IntegerConv(c.scale, 16 * c.scale, 1, bias=False)
-        self.up_bias = LevelTable(ANCHORS, c.scale)
+        self.up_bias = LevelTable(c.anchors, c.scale)
         self.context = IntegerConv(c.m + STEPS, c.scale, 3, padding=1, bias=False)
         self.hidden = IntegerConv(c.scale, c.scale, 1, bias=False)
-        self.hidden_bias = LevelTable(ANCHORS, c.scale)
+        self.hidden_bias = LevelTable(c.anchors, c.scale)
         self.out = IntegerConv(c.scale, c.m, 1, bias=False)
-        self.offset = LevelTable(ANCHORS, c.m)  # scale index / INDEX_UNIT without any context
+        self.offset = LevelTable(c.anchors, c.m)  # scale index / INDEX_UNIT without any context
         for conv in (self.z_conv, self.z_up, self.context, self.hidden):
             nn.init.kaiming_normal_(conv.weight)
         nn.init.normal_(self.out.weight, std=1e-3)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from vaecodec.entropy.coding_order import STEPS, group_mask
 from vaecodec.entropy.integer_scale_network import float_parameters
 from vaecodec.entropy.scales import SCALE_COUNT, STEP
-from vaecodec.network.config import ANCHORS, BLOCK, FRONT, LEAK, NetworkConfig
+from vaecodec.network.config import BLOCK, FRONT, LEAK, LOG_STEP_SCALE_MAX, NetworkConfig
 from vaecodec.network.layers import (
     EightBitConv,
     LevelTable,
@@ -50,7 +50,7 @@ def step_masks(height: int, width: int, m: int, device: torch.device) -> Tensor:
 
 
 class VAE(nn.Module):
-    """The network. Level `t` is `[B]` in 0..ANCHORS-1; pictures are `[B, 3, H, W]` in 0..1."""
+    """The network. Level `t` is `[B]` in 0..anchors-1; pictures are `[B, 3, H, W]` in 0..1."""
 
     def __init__(self, config: NetworkConfig):
         super().__init__()
@@ -64,41 +64,46 @@ class VAE(nn.Module):
         self.register_buffer("klt_scale", torch.ones(FRONT))
         self.register_buffer("y_scale", torch.ones(c.m))  # pixel-domain deviation of each latent
 
-        self.a1 = nn.ModuleList(ResidualBlock(FRONT, c.h1, ANCHORS) for _ in range(c.n1))
+        self.a1 = nn.ModuleList(ResidualBlock(FRONT, c.h1, c.anchors) for _ in range(c.n1))
         self.down = nn.Conv2d(FRONT, c.m, 4, stride=2, padding=1)
-        self.a2 = nn.ModuleList(ResidualBlock(c.m, c.h2, ANCHORS) for _ in range(c.n2))
+        self.a2 = nn.ModuleList(ResidualBlock(c.m, c.h2, c.anchors) for _ in range(c.n2))
         self.a_out = nn.Conv2d(c.m, c.m, 1)
         self.s_in = nn.Conv2d(c.m, c.m, 1)
-        self.s_bias = LevelTable(ANCHORS, c.m)
-        self.s2 = nn.ModuleList(ResidualBlock(c.m, c.h2, ANCHORS) for _ in range(c.n2))
+        self.s_bias = LevelTable(c.anchors, c.m)
+        self.s2 = nn.ModuleList(ResidualBlock(c.m, c.h2, c.anchors) for _ in range(c.n2))
         self.up = nn.ConvTranspose2d(c.m, FRONT, 4, stride=2, padding=1)
-        self.s1 = nn.ModuleList(ResidualBlock(FRONT, c.h1, ANCHORS) for _ in range(c.n1))
+        self.s1 = nn.ModuleList(ResidualBlock(FRONT, c.h1, c.anchors) for _ in range(c.n1))
         for conv in (self.a_out, self.s_in):
             nn.init.dirac_(conv.weight)
             assert conv.bias is not None
             nn.init.zeros_(conv.bias)
 
-        self.log_gain = LevelTable(ANCHORS, c.m)
-        self.log_inverse_gain = LevelTable(ANCHORS, c.m)  # learned correction on top of 1 / gain
-        self.log_z_gain = LevelTable(ANCHORS, c.cz)
-        self.z_log_scale = LevelTable(ANCHORS, c.cz)  # of z's logistic prior, used in training
+        self.log_gain = LevelTable(c.anchors, c.m)
+        self.log_inverse_gain = LevelTable(c.anchors, c.m)  # learned correction on top of 1 / gain
+        self.log_z_gain = LevelTable(c.anchors, c.cz)
+        self.z_log_scale = LevelTable(c.anchors, c.cz)  # of z's logistic prior, used in training
         low, high = map(math.log, GAIN_RANGE)
-        self.log_gain.values.data += torch.linspace(low, high, ANCHORS)[:, None]
+        self.log_gain.values.data += torch.linspace(low, high, c.anchors)[:, None]
 
         self.ha_in = EightBitConv(c.m, c.hyper, 3, stride=2, padding=1)
-        self.ha_bias = LevelTable(ANCHORS, c.hyper)
+        self.ha_bias = LevelTable(c.anchors, c.hyper)
         self.ha_out = EightBitConv(c.hyper, c.cz, 5, stride=2, padding=2)
         self.hs_in = EightBitConv(c.cz, c.hyper, 3, padding=1)
-        self.hs_bias = LevelTable(ANCHORS, c.hyper)
+        self.hs_bias = LevelTable(c.anchors, c.hyper)
         self.hs_mid = EightBitConv(c.hyper, 4 * c.hyper, 1)
         self.hs_out = EightBitConv(c.hyper, 4 * c.context, 1)
         self.ctx_in = EightBitConv(c.m + STEPS, c.context, 3, padding=1, bias=False)
-        self.ctx_bias = LevelTable(ANCHORS, c.context)
+        self.ctx_bias = LevelTable(c.anchors, c.context)
         self.ctx_mid = EightBitConv(c.context, c.context, 1)
         self.ctx_out = EightBitConv(c.context, c.m, 1)
         nn.init.normal_(self.ctx_out.weight, std=1e-3)
         assert self.ctx_out.bias is not None
         nn.init.zeros_(self.ctx_out.bias)
+        if c.elementwise:
+            self.q_out = nn.Conv2d(c.context, c.m, 1)
+            nn.init.zeros_(self.q_out.weight)
+            assert self.q_out.bias is not None
+            nn.init.zeros_(self.q_out.bias)
         self.scale_network = ScaleNetwork(c)
 
     # --- transforms -------------------------------------------------------------------------
@@ -169,6 +174,15 @@ class VAE(nn.Module):
         result: Tensor = self.ctx_out(h).float()
         return result
 
+    def step_scale(self, features: Tensor) -> Tensor:
+        """q, `[B, m, h, w]`: how much finer than its channel each latent is quantised, from h_s
+        features; within exp(-LOG_STEP_SCALE_MAX) and its inverse.
+
+        Finer where the eye looks, coarser where it is masked (PICO, arXiv 2605.05148).
+        """
+        log_q: Tensor = self.q_out(F.leaky_relu(features, LEAK)).float()
+        return log_q.clamp(-LOG_STEP_SCALE_MAX, LOG_STEP_SCALE_MAX).exp()
+
     def encoder_parameters(self) -> Iterator[nn.Parameter]:
         """Of g_a, h_a and the gains, which only an encoder needs or which both sides must share."""
         layers = (self.a1, self.down, self.a2, self.a_out, self.ha_in, self.ha_bias, self.ha_out)
@@ -212,9 +226,10 @@ class VAE(nn.Module):
         through_scales: bool = False,
         offsets: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The four steps, differentiable: latents `v` `[B, m, h, w]` in quantisation steps and z.
+        """The four steps, differentiable: latents `v` `[B, m, h, w]` in steps of their channels and
+        z.
 
-        Returns `v_hat`, its distance d of `v` from the means, the residuals
+        Returns `v_hat`, its distance d of `v` from the means in steps of each latent, the residuals
         r = `quantise(d, index)`, and the scale indices, all shaped like `v`. With `through_scales`
         gradients also pass from the scales to the residuals that they were chosen by. `offsets`: of
         the gain, `[B, 1, h, w]`, in scale indices (codec/gain_map).
@@ -223,6 +238,7 @@ class VAE(nn.Module):
         factor = 1.0 if offsets is None else STEP**offsets
         gain = self.gain(t) * factor
         features = self.hyper_synthesise(z_hat, t)[..., :height, :width]
+        q = self.step_scale(features) if self.config.elementwise else 1.0
         prepared = self.scale_network.prepare(z_hat, t)[..., :height, :width]
         masks = step_masks(height, width, m, v.device)
         v_hat, residuals, difference, index = (torch.zeros_like(v) for _ in range(4))
@@ -236,10 +252,10 @@ class VAE(nn.Module):
                 scale_context = torch.cat([magnitude_code(seen), planes], 1)
             mean = self.predict_mean(features, mean_context) * gain * mask
             index = index + self.scale_network(prepared, scale_context, t) * mask
-            d = v * mask - mean
+            d = (v * mask - mean) * q
             r = quantise(d, index) * mask
             difference = difference + d
-            v_hat = v_hat + mean + r
+            v_hat = v_hat + mean + r / q
             residuals = residuals + r
             known = known + mask
         if offsets is not None:

@@ -7,6 +7,7 @@ Tensors:  net.*    parameters of vae.VAE: float16, float32 (front end, biases), 
           tables.y, tables.z              int32 tables (see entropy/tables), one after the other
           tables.y_sizes, tables.z_sizes  int32 lengths of the tables
 Metadata: "vaecodec": JSON with "format", "config" (sizes of the network) and "card" (free text).
+Format 2 names the sizes that FIRST_GENERATION gives to format 1.
 """
 
 import hashlib
@@ -29,7 +30,8 @@ from vaecodec.errors import ModelError
 from vaecodec.format.container import MODEL_ID_BYTES
 from vaecodec.network.config import parameter_shapes
 
-FORMAT = 1
+FORMATS = (1, 2)  # read; written is the last
+FIRST_GENERATION = {"anchors": 6, "elementwise": 0}  # of format 1, which does not name these sizes
 DEFAULT_NAME = "default.safetensors"
 STEP_SUFFIX = ".step"
 MAX_FILE_BYTES = 256 * 2**20
@@ -132,9 +134,10 @@ def _weights_of(data: bytes, model_id: bytes) -> Weights:
     header_bytes = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + header_bytes])["__metadata__"]
     description = json.loads(metadata["vaecodec"])
-    if description["format"] != FORMAT:
-        raise ValueError(f"weight format {description['format']}, this program reads {FORMAT}")
-    config = {str(name): int(value) for name, value in description["config"].items()}
+    if description["format"] not in FORMATS:
+        raise ValueError(f"weight format {description['format']}, this program reads {FORMATS}")
+    named = {str(name): int(value) for name, value in description["config"].items()}
+    config = FIRST_GENERATION | named if description["format"] == 1 else named
     net = {name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")}
     for name, tensor in net.items():
         step = net.get(f"{name}{STEP_SUFFIX}")
@@ -190,7 +193,9 @@ def save_weights(
         tensors[f"tables.{letter}"] = np.concatenate(tables).astype(np.int32)
         tensors[f"tables.{letter}_sizes"] = np.array([len(table) for table in tables], np.int32)
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in sorted(tensors.items())}
-    description = json.dumps({"format": FORMAT, "config": config, "card": card}, sort_keys=True)
+    description = json.dumps(
+        {"format": FORMATS[-1], "config": config, "card": card}, sort_keys=True
+    )
     data = save_tensors(tensors, metadata={"vaecodec": description})
     write_whole(path, lambda file: file.write(data), overwrite=True)
 
@@ -206,15 +211,18 @@ def check_parameters(weights: Weights) -> None:
         c, scale = weights.config, weights.scale_parameters
         expected |= {
             "scale.z_conv": (c["scale"], c["cz"], 3, 3),
+            "scale.offset": (c["anchors"], c["m"]),
             "scale.out": (c["m"], c["scale"], 1, 1),
         }
     except KeyError as error:
         raise ModelError(f"the model's configuration has no size {error}") from None
     stored = {n: array.shape for n, array in weights.net.items() if not n.endswith(STEP_SUFFIX)}
-    stored |= {f"scale.{n}": scale[n].shape for n in ("z_conv", "out") if n in scale}
+    stored |= {f"scale.{n}": scale[n].shape for n in ("z_conv", "offset", "out") if n in scale}
     wrong = sorted(n for n in {*expected, *stored} if expected.get(n) != stored.get(n))
     if wrong:
         raise misfit(f"{len(wrong)} tensors, {wrong[0]} among them")
+    if len(weights.z_tables) != c["anchors"] * c["cz"]:
+        raise misfit(f"{len(weights.z_tables)} tables of z")
 
 
 def misfit(reason: str) -> ModelError:

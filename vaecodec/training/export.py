@@ -18,10 +18,10 @@ from vaecodec.codec.slice_coder import Symbols, quantise_slice
 from vaecodec.entropy.integer_scale_network import integer_parameters
 from vaecodec.entropy.scales import LEVEL_UNIT, SCALE_COUNT, nearest_anchor, scale_of_index
 from vaecodec.entropy.tables import MAX_RADIUS, logistic_frequencies, table_from_frequencies
-from vaecodec.format.container import LEVEL_MAX, SLICE
+from vaecodec.format.container import SLICE
 from vaecodec.inference.model import Model
 from vaecodec.inference.torch_backend import TorchTransforms
-from vaecodec.network.config import ANCHORS, STRIDE_Y
+from vaecodec.network.config import STRIDE_Y
 from vaecodec.network.layers import EightBitConv
 from vaecodec.network.scale_network import magnitude_code
 from vaecodec.network.vae import _SCALE_PREFIX, VAE
@@ -42,7 +42,7 @@ def export_model(
     """
     weights = _with_prior_tables(network, card)
     y_counts = _Counts([_y_radius(index) for index in range(SCALE_COUNT)])
-    z_counts = _Counts([Z_RADIUS] * (ANCHORS * network.config.cz))
+    z_counts = _Counts([Z_RADIUS] * (network.config.anchors * network.config.cz))
     model = Model(weights, TorchTransforms(weights))
     for symbols, level in _sample_symbols(model, pictures):
         for residuals, indices in symbols.steps:
@@ -83,7 +83,8 @@ def _with_prior_tables(network: VAE, card: dict[str, Any]) -> Weights:
         net=net,
         scale_parameters=integer_parameters(scale, codes.numpy()),
         y_tables=[_y_table(index, 0.0) for index in range(SCALE_COUNT)],
-        z_tables=[_z_table(np.zeros(2 * Z_RADIUS + 2))] * (ANCHORS * network.config.cz),
+        z_tables=[_z_table(np.zeros(2 * Z_RADIUS + 2))]
+        * (network.config.anchors * network.config.cz),
         model_id=bytes(8),
     )
 
@@ -93,9 +94,9 @@ def _sample_symbols(model: Model, pictures: Iterable[np.ndarray]) -> Iterable[tu
     for number, picture in enumerate(pictures):
         height, width = (min(size, SLICE) // STRIDE_Y * STRIDE_Y for size in picture.shape[:2])
         x = picture[:height, :width].astype(np.float32) / 255
-        for anchor in range(ANCHORS):
+        for anchor in range(model.weights.config["anchors"]):
             shift = (number * 37 % 128) - 64  # all levels between the anchors take their turn
-            level = min(max(anchor * LEVEL_UNIT + shift, 0), LEVEL_MAX)
+            level = min(max(anchor * LEVEL_UNIT + shift, 0), model.level_max)
             y = model.transforms.analyse(x, level)
             yield quantise_slice(model, y, level, with_rdoq=True), level
 

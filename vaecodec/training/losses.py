@@ -12,23 +12,27 @@ from torch import Tensor
 
 from vaecodec.metrics.ms_ssim import C1, C2, WINDOW, scale_weights
 from vaecodec.network.rate_distortion import quality_lambda
+from vaecodec.training.visual_loss import visual_distortion
 
+METRICS = ("visual", "psnr", "ms-ssim")
 # Brings 1 - MS-SSIM to the size of 255^2 * MSE at the levels' working points.
 MS_SSIM_WEIGHT = 2000.0
 
 
 def rate_distortion(
-    output: dict[str, Tensor], x: Tensor, t: Tensor, metric: str = "mse", evenness: float = 0.0
+    output: dict[str, Tensor], x: Tensor, t: Tensor, metric: str = "psnr", evenness: float = 0.0
 ) -> dict[str, Tensor]:
     """`cost` (log J), `bpp` and `mse` (of 255-step samples) per sample `[B]`.
 
-    `output`: of VAE.forward; `x`: `[B, 3, H, W]` in 0..1; `t`: `[B]` level; `metric`: mse or
-    ms-ssim; `evenness`: what of a usual cost is added to J.
+    `output`: of VAE.forward; `x`: `[B, 3, H, W]` in 0..1; `t`: `[B]` level; `metric`: one
+    of METRICS; `evenness`: what of a usual cost is added to J.
     """
     bpp = (output["bits_y"] + output["bits_z"]) / (x.shape[2] * x.shape[3])
     mse = (output["x_hat"] - x).square().mean((1, 2, 3)) * 255**2
     distortion = mse
-    if metric == "ms-ssim":
+    if metric == "visual":
+        distortion = visual_distortion(output["x_hat"], x, mse, ms_ssim)
+    elif metric == "ms-ssim":
         # A share of MSE keeps colours and flat areas in place, which MS-SSIM hardly sees.
         distortion = MS_SSIM_WEIGHT * (1 - ms_ssim(output["x_hat"], x)) + 0.1 * mse
     j = bpp + quality_lambda(t) * distortion + evenness * usual_cost(t)

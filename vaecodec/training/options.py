@@ -49,7 +49,7 @@ class TrainOptions:
     hours: float | None = None
     steps: int | None = None
     start: Path | None = None
-    metric: str = "mse"
+    metric: str = "visual"  # one of losses.METRICS
     validation_folder: Path | None = None
     device: str = "auto"
     precision: str = "auto"  # decided anew by every machine that the run comes to
@@ -69,6 +69,8 @@ class TrainOptions:
             if values[n]
         }
         parts = {"config": NetworkConfig(**values["config"]), "recipe": Recipe(**values["recipe"])}
+        if values["metric"] == "mse":  # its name in runs of the first generation
+            values = {**values, "metric": "psnr"}
         return cls(**{**values, **paths, **parts})
 
 

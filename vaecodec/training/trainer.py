@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from vaecodec.atomic_files import write_json
 from vaecodec.errors import VaecodecError
 from vaecodec.inference.torch_backend import choose_device
-from vaecodec.network.config import ANCHORS
 from vaecodec.network.precision import autocast, choose_precision
 from vaecodec.network.vae import VAE, network_from_weights, on_device
 from vaecodec.network.weights import load_weights
@@ -30,6 +29,7 @@ from vaecodec.training.dataset import (
     validation_crop,
 )
 from vaecodec.training.export import export_model
+from vaecodec.training.growth import grow
 from vaecodec.training.klt_start import start_as_klt
 from vaecodec.training.learning_curve import draw_learning_curve
 from vaecodec.training.losses import rate_distortion
@@ -167,7 +167,7 @@ class Trainer:
             crops = crops.pin_memory()
         x = crops.to(self.device, non_blocking=True).permute(0, 3, 1, 2).float() / 255
         torch.manual_seed(hash((self.options.seed, self.step, self.rank)) % 2**31)
-        t = torch.rand(count, device=self.device) * (ANCHORS - 1)
+        t = torch.rand(count, device=self.device) * (self.options.config.anchors - 1)
         noisy = x + torch.randn_like(x) * self.options.denoise / 255 if self.options.denoise else x
         rate = (
             r.lr
@@ -271,8 +271,7 @@ class Trainer:
         if self.options.start is not None:
             learned = network_from_weights(load_weights(self.options.start))
             network = VAE(self.options.config)
-            # What it lacks are further blocks, which start near zero and so change nearly nothing.
-            network.load_state_dict(learned.state_dict(), strict=False)
+            grow(network, learned)
             return network
         network = VAE(self.options.config)
         crops = self.sampler.start_batches(24, 64, 128)
