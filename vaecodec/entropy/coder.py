@@ -13,29 +13,32 @@ low half first.
 """
 
 import warnings
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from vaecodec.errors import FormatError, VaecodecWarning
 
-try:
-    import constriction
-except ImportError:
-    from vaecodec.entropy.ans import AnsCoder, Categorical
 
-    warnings.warn(
-        "encoding and decoding are slower here, as the package constriction is missing",
-        VaecodecWarning,
-        stacklevel=2,
-    )
-else:
-    AnsCoder = constriction.stream.stack.AnsCoder
-    # Weights that already sum to the coder's total come out as they are (see entropy/tables).
-    Categorical = partial(constriction.stream.model.Categorical, perfect=False)
+def _choose_coder() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """AnsCoder, and Categorical of weights that sum to the coder's total (see entropy/tables)."""
+    try:
+        import constriction
+    except ImportError:
+        from vaecodec.entropy import ans
 
+        slow = "coding is slower without the package constriction, which is not installed here"
+        warnings.warn(slow, VaecodecWarning, stacklevel=2)
+        return ans.AnsCoder, ans.Categorical
+    stream = constriction.stream
+    return stream.stack.AnsCoder, partial(stream.model.Categorical, perfect=False)
+
+
+_AnsCoder, _Categorical = _choose_coder()
 _HALF_BITS = 12
-_UNIFORM = Categorical(np.full(1 << _HALF_BITS, (1 << _HALF_BITS) - 1, np.float64))
+_UNIFORM = _Categorical(np.full(1 << _HALF_BITS, (1 << _HALF_BITS) - 1, np.float64))
 MAX_SYMBOL = 1 << 22
 
 
@@ -50,7 +53,7 @@ class TableSet:
     def model(self, number: int) -> object:
         """The coder's model of a table, made when first used."""
         if self._models[number] is None:
-            self._models[number] = Categorical(self.tables[number].astype(np.float64))
+            self._models[number] = _Categorical(self.tables[number].astype(np.float64))
         return self._models[number]
 
 
@@ -77,7 +80,7 @@ class Encoder:
 
     def finish(self) -> bytes:
         """The coded bytes, a multiple of 4."""
-        coder = AnsCoder()
+        coder = _AnsCoder()
         for tables, symbols, indices in reversed(self._calls):
             order, groups = _groups(indices)
             symbols, radius = symbols[order], tables.radius[indices[order]]
@@ -98,7 +101,7 @@ class Decoder:
         words = np.frombuffer(data, "<u4").astype(np.uint32)
         if len(words) and words[-1] == 0:
             raise FormatError("entropy-coded data end in a zero word, which no encoder writes")
-        self._coder = AnsCoder(words)
+        self._coder = _AnsCoder(words)
 
     def pop(self, tables: TableSet, indices: np.ndarray) -> np.ndarray:
         """The next `[N]` int32 symbols, coded with the tables that `indices` (`[N]`) names."""
