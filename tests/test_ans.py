@@ -8,10 +8,12 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from vaecodec.__main__ import main
 from vaecodec.entropy import ans, coder
 from vaecodec.errors import FormatError
 from vaecodec.network.weights import default_weights_path, load_weights
@@ -194,10 +196,8 @@ def test_scripts_hear_nothing_of_it(run_without, tmp_path: Path, option: str):
 def test_files_encoded_without_constriction_are_the_same_bytes(
     run_without, photo_path: Path, tmp_path: Path
 ):
-    from vaecodec.__main__ import main
-
     arguments = [str(photo_path), "--model", str(GOLDEN / "model.safetensors"), "-o"]
-    main(["encode", *arguments, str(tmp_path / "with.vae")], standalone_mode=False)
+    CliRunner().invoke(main, ["encode", *arguments, str(tmp_path / "with.vae")])
     run_without("-m", "vaecodec", "encode", *arguments, tmp_path / "without.vae")
     assert (tmp_path / "with.vae").read_bytes() == (tmp_path / "without.vae").read_bytes()
 
