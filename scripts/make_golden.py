@@ -12,21 +12,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from check_golden import GOLDEN, decode_and_record
 
-from vaecodec.codec import slice_coder as latents
-from vaecodec.codec.decoder import decode_picture
 from vaecodec.codec.encoder import EncodeOptions, encode_picture
 from vaecodec.inference.loading import load_model
-from vaecodec.inference.model import Model
 from vaecodec.network.config import NetworkConfig
 from vaecodec.network.vae import VAE
 from vaecodec.picture.picture import Picture
 from vaecodec.training.export import export_model
 from vaecodec.training.klt_start import start_as_klt
 
-GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
 sys.path.insert(0, str(GOLDEN.parent))
-from conftest import make_photo  # noqa: E402
+from conftest import make_photo
 
 CONFIG = NetworkConfig(n1=1, h1=8, n2=1, h2=8, m=32, cz=8, hyper=8, context=8, scale=8)
 
@@ -85,26 +82,6 @@ def pictures() -> dict[str, tuple[Picture, EncodeOptions]]:
             EncodeOptions(0, lossless=True),
         ),
     }
-
-
-def decode_and_record(data: bytes, model: Model, name: str) -> tuple[list[int], Picture]:
-    """The checksums of the symbols of every slice decoded, and the picture."""
-    from vaecodec.codec.decoder import DecodeOptions
-
-    seen, walk = [], latents._walk_steps
-
-    def recording(*arguments):
-        result = walk(*arguments)
-        seen.append(result[0].checksum)
-        return result
-
-    latents._walk_steps = recording
-    try:
-        passphrase = b"golden" if name == "sealed" else None
-        picture = decode_picture(data, model, DecodeOptions(passphrase=passphrase))
-    finally:
-        latents._walk_steps = walk
-    return seen, picture
 
 
 if __name__ == "__main__":

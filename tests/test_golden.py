@@ -15,7 +15,7 @@ SYMBOLS = json.loads((GOLDEN / "symbols.json").read_text())
 LATER = sorted(path.stem for path in GOLDEN.glob("*.npz") if path.stem != "pixels")
 
 sys.path.insert(0, str(GOLDEN.parent.parent / "scripts"))
-from make_golden import decode_and_record  # noqa: E402
+from check_golden import decode_and_record  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,9 @@ import gc
 import json
 import os
 import sys
+import warnings
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import click
 
@@ -30,7 +31,7 @@ from vaecodec.commands.thumbnail import thumbnail
 from vaecodec.commands.train import train
 from vaecodec.commands.verify import verify
 from vaecodec.commands.view import view
-from vaecodec.errors import VaecodecError
+from vaecodec.errors import VaecodecError, VaecodecWarning
 from vaecodec.version import __version__
 
 # Read when numpy is imported, which is later: OpenBLAS then starts no threads, which would wait
@@ -43,6 +44,23 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Python looks for garbage once more as it ends, among all that imports have made: that takes a
 # tenth of the time of a decode, and frees nothing that the end of the process would not.
 atexit.register(gc.freeze)
+
+_show_others = warnings.showwarning
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Ours as a line for users, without the line of code that Python adds for developers."""
+    if issubclass(category, VaecodecWarning):
+        click.echo(f"vaecodec: {message}", err=True)
+    else:
+        _show_others(message, category, filename, lineno, file, line)
 
 
 class _Group(click.Group):
@@ -78,6 +96,7 @@ class _Group(click.Group):
             self._fail(f"standard output: cannot write: {error.strerror or 'closed'}", 1)
 
     def invoke(self, context: click.Context) -> object:
+        warnings.showwarning = _show_warning
         try:
             return super().invoke(context)
         except VaecodecError as error:

@@ -1,4 +1,4 @@
-"""What can go wrong, each kind with the exit code that the command ends with.
+"""What can go wrong, each kind with the exit code that the command ends with; a warning.
 
 A message names no option of the command, since Python users read it, too: where another value of a
 parameter would help, `parameter` names that one, and `cli.messages` says which option it is.
@@ -66,3 +66,7 @@ class PassphraseError(VaecodecError, ValueError):
 
 class TargetError(VaecodecError, ValueError):
     """No encoding has the size or the quality that was asked for."""
+
+
+class VaecodecWarning(UserWarning):
+    """What the user should know of this machine although all goes well; `--quiet` silences it."""

@@ -1,6 +1,7 @@
 """What the commands share: options, opening inputs, naming files in faults."""
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -12,6 +13,7 @@ import click
 from vaecodec.cli.param_types import POSITIVE, SizeType
 from vaecodec.codec.effort import DEFAULT_EFFORT, EFFORT_MAX
 from vaecodec.codec.quality import DEFAULT_QUALITY
+from vaecodec.errors import VaecodecWarning
 from vaecodec.format.container import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -26,10 +28,25 @@ PATH = click.Path(readable=False, path_type=Path)  # not checked here; Tab compl
 
 INPUTS = click.argument("sources", metavar="IN...", type=PATH, nargs=-1, required=True)
 OUTPUT = click.option("-o", "--output", metavar="OUT", type=PATH, help="File to write, or folder.")
-QUIET = click.option("--quiet", is_flag=True, help="Say nothing when all goes well.")
+
+
+def _without_warnings(_: click.Context, __: click.Parameter, chosen: bool) -> bool:
+    """Silences what is said of the machine, before anything that would say it is imported."""
+    if chosen:
+        warnings.simplefilter("ignore", VaecodecWarning)
+    return chosen
+
+
+QUIET = click.option(
+    "--quiet", is_flag=True, callback=_without_warnings, help="Say nothing when all goes well."
+)
 VERBOSE = click.option("-v", "--verbose", is_flag=True, help="Say more: model, times, bytes.")
 JSON = click.option(
-    "--json", "as_json", is_flag=True, help="Print a JSON object, on a line for each file."
+    "--json",
+    "as_json",
+    is_flag=True,
+    callback=_without_warnings,
+    help="Print a JSON object, on a line for each file.",
 )
 PRESERVE = click.option(
     "--preserve", is_flag=True, help="Give outputs the modification time of their inputs."

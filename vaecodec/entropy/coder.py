@@ -1,4 +1,7 @@
-"""Integers and table numbers to bytes and back, with constriction's ANS coder.
+"""Integers and table numbers to bytes and back, with an ANS coder.
+
+The coder is constriction's where it can be imported and else `entropy.ans`, which reads and writes
+the same words and specifies them.
 
 Symbols are coded in groups that share a table, one library call per group: all symbols of table 0
 in their order, then all of table 1 and so on. An ANS coder is a stack, so the encoder runs through
@@ -9,13 +12,33 @@ the escaped values in the same order, each as zigzag(value -+ R) in two uniform 
 low half first.
 """
 
-import constriction
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import numpy as np
 
-from vaecodec.errors import FormatError
+from vaecodec.errors import FormatError, VaecodecWarning
 
+
+def _choose_coder() -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """AnsCoder, and Categorical of weights that sum to the coder's total (see entropy/tables)."""
+    try:
+        import constriction
+    except ImportError:
+        from vaecodec.entropy import ans
+
+        slow = "coding is slower without the package constriction, which is not installed here"
+        warnings.warn(slow, VaecodecWarning, stacklevel=2)
+        return ans.AnsCoder, ans.Categorical
+    stream = constriction.stream
+    return stream.stack.AnsCoder, partial(stream.model.Categorical, perfect=False)
+
+
+_AnsCoder, _Categorical = _choose_coder()
 _HALF_BITS = 12
-_UNIFORM = constriction.stream.model.Uniform(1 << _HALF_BITS)
+_UNIFORM = _Categorical(np.full(1 << _HALF_BITS, (1 << _HALF_BITS) - 1, np.float64))
 MAX_SYMBOL = 1 << 22
 
 
@@ -30,8 +53,7 @@ class TableSet:
     def model(self, number: int) -> object:
         """The coder's model of a table, made when first used."""
         if self._models[number] is None:
-            weights = self.tables[number].astype(np.float64)
-            self._models[number] = constriction.stream.model.Categorical(weights, perfect=False)
+            self._models[number] = _Categorical(self.tables[number].astype(np.float64))
         return self._models[number]
 
 
@@ -58,7 +80,7 @@ class Encoder:
 
     def finish(self) -> bytes:
         """The coded bytes, a multiple of 4."""
-        coder = constriction.stream.stack.AnsCoder()
+        coder = _AnsCoder()
         for tables, symbols, indices in reversed(self._calls):
             order, groups = _groups(indices)
             symbols, radius = symbols[order], tables.radius[indices[order]]
@@ -79,7 +101,7 @@ class Decoder:
         words = np.frombuffer(data, "<u4").astype(np.uint32)
         if len(words) and words[-1] == 0:
             raise FormatError("entropy-coded data end in a zero word, which no encoder writes")
-        self._coder = constriction.stream.stack.AnsCoder(words)
+        self._coder = _AnsCoder(words)
 
     def pop(self, tables: TableSet, indices: np.ndarray) -> np.ndarray:
         """The next `[N]` int32 symbols, coded with the tables that `indices` (`[N]`) names."""
