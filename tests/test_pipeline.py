@@ -123,7 +123,7 @@ def test_file_of_another_model_is_refused_with_its_name(tiny_model: Model):
     header = read_header(io.BytesIO(data))
     other = Header(**{**vars(header), "model_id": b"\xab" * 8})
     data[: container.HEADER_BYTES] = pack_header(other)
-    with pytest.raises(ModelError, match="abababababababab.*--model"):
+    with pytest.raises(ModelError, match="abababababababab, not"):
         decode_picture(bytes(data), tiny_model)
 
 

@@ -46,7 +46,10 @@ class Convolutions(TorchDispatchMode):
         return function(*args, **(kwargs or {}))
 
 with Convolutions():
-    main(sys.argv[1:], standalone_mode=False)
+    try:
+        main(sys.argv[1:])
+    except SystemExit as end:
+        assert not end.code
 print(*sorted(Convolutions.types))
 """
 
