@@ -54,9 +54,9 @@ PRESET_NAMES = ("tiny", "small", "base", "large")
 @click.option(
     "--metric",
     type=click.Choice(["visual", "psnr", "ms-ssim"]),
-    default="visual",
-    show_default=True,
-    help="What to preserve: what people see, or one of these measures.",
+    default=None,
+    help="What to preserve: what people see (visual, the default for new models), or a measure;"
+    " with --from by default what that model preserves.",
 )
 @click.option("--val", type=PATH, help="Validate on this folder instead of a part of FOLDER.")
 @click.option(
@@ -117,7 +117,7 @@ def _fresh(
     hours: float | None,
     steps: int | None,
     start: Path | None,
-    metric: str,
+    metric: str | None,
     val: Path | None,
     denoise: float,
     changes: tuple[str, ...],
@@ -128,7 +128,13 @@ def _fresh(
     from vaecodec.network.config import PRESETS
     from vaecodec.network.vae import checked_config
     from vaecodec.network.weights import default_weights_path, load_weights
-    from vaecodec.training.options import FINE_TUNING, Recipe, TrainOptions
+    from vaecodec.training.options import (
+        FINE_TUNING,
+        METRICS,
+        Recipe,
+        TrainOptions,
+        metric_of_card,
+    )
 
     if hours is not None and steps is not None:
         raise UsageError("give --hours or --steps, not both")
@@ -139,7 +145,9 @@ def _fresh(
     config = PRESETS[preset]
     if start is not None:
         start = default_weights_path() if str(start) == "default" else start
-        config = checked_config(load_weights(start))
+        learned = load_weights(start)
+        config = checked_config(learned)
+        metric = metric or metric_of_card(learned.card)
     recipe = Recipe() if start is None else FINE_TUNING
     config, recipe = _apply(changes, config, recipe, given=start is not None)
     if os.environ.get("RANK", "0") == "0":
@@ -158,7 +166,7 @@ def _fresh(
         hours=None if steps is not None else hours or 1.0,
         steps=steps,
         start=start,
-        metric=metric,
+        metric=metric or METRICS[0],
         validation_folder=val.resolve() if val is not None else None,
         device=device,
         precision=precision,

@@ -14,7 +14,6 @@ from vaecodec.metrics.ms_ssim import C1, C2, WINDOW, scale_weights
 from vaecodec.network.rate_distortion import quality_lambda
 from vaecodec.training.visual_loss import visual_distortion
 
-METRICS = ("visual", "psnr", "ms-ssim")
 # Brings 1 - MS-SSIM to the size of 255^2 * MSE at the levels' working points.
 MS_SSIM_WEIGHT = 2000.0
 
@@ -25,7 +24,7 @@ def rate_distortion(
     """`cost` (log J), `bpp` and `mse` (of 255-step samples) per sample `[B]`.
 
     `output`: of VAE.forward; `x`: `[B, 3, H, W]` in 0..1; `t`: `[B]` level; `metric`: one
-    of METRICS; `evenness`: what of a usual cost is added to J.
+    of options.METRICS; `evenness`: what of a usual cost is added to J.
     """
     bpp = (output["bits_y"] + output["bits_z"]) / (x.shape[2] * x.shape[3])
     mse = (output["x_hat"] - x).square().mean((1, 2, 3)) * 255**2

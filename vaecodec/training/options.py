@@ -7,6 +7,15 @@ from typing import Any
 
 from vaecodec.network.config import NetworkConfig
 
+METRICS = ("visual", "psnr", "ms-ssim")  # what a training can preserve
+
+
+def metric_of_card(card: dict[str, Any]) -> str:
+    """What a model was trained to preserve, by its card or its run's options; the first generation
+    says nothing, or calls it mse."""
+    named = card.get("metric", "psnr")
+    return "psnr" if named == "mse" else str(named)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -49,7 +58,7 @@ class TrainOptions:
     hours: float | None = None
     steps: int | None = None
     start: Path | None = None
-    metric: str = "visual"  # one of losses.METRICS
+    metric: str = "visual"  # one of METRICS
     validation_folder: Path | None = None
     device: str = "auto"
     precision: str = "auto"  # decided anew by every machine that the run comes to
@@ -69,8 +78,7 @@ class TrainOptions:
             if values[n]
         }
         parts = {"config": NetworkConfig(**values["config"]), "recipe": Recipe(**values["recipe"])}
-        if values["metric"] == "mse":  # its name in runs of the first generation
-            values = {**values, "metric": "psnr"}
+        values = {**values, "metric": metric_of_card(values)}
         return cls(**{**values, **paths, **parts})
 
 
