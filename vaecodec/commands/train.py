@@ -125,16 +125,7 @@ def _fresh(
     precision: str,
     seed: int,
 ) -> "TrainOptions":
-    from vaecodec.network.config import PRESETS
-    from vaecodec.network.vae import checked_config
-    from vaecodec.network.weights import default_weights_path, load_weights
-    from vaecodec.training.options import (
-        FINE_TUNING,
-        METRICS,
-        Recipe,
-        TrainOptions,
-        metric_of_card,
-    )
+    from vaecodec.training.options import TrainOptions
 
     if hours is not None and steps is not None:
         raise UsageError("give --hours or --steps, not both")
@@ -142,14 +133,7 @@ def _fresh(
         raise UsageError(f"{folder}: no such folder of pictures")
     output = output or Path(f"{folder.resolve().name}.safetensors")
     run = run or output.with_suffix(".run")
-    config = PRESETS[preset]
-    if start is not None:
-        start = default_weights_path() if str(start) == "default" else start
-        learned = load_weights(start)
-        config = checked_config(learned)
-        metric = metric or metric_of_card(learned.card)
-    recipe = Recipe() if start is None else FINE_TUNING
-    config, recipe = _apply(changes, config, recipe, given=start is not None)
+    start, config, recipe, usual_metric = _beginning(start, preset, changes)
     if os.environ.get("RANK", "0") == "0":
         if run.exists():
             raise UsageError(
@@ -166,7 +150,7 @@ def _fresh(
         hours=None if steps is not None else hours or 1.0,
         steps=steps,
         start=start,
-        metric=metric or METRICS[0],
+        metric=metric or usual_metric,
         validation_folder=val.resolve() if val is not None else None,
         device=device,
         precision=precision,
@@ -176,6 +160,24 @@ def _fresh(
     if os.environ.get("RANK", "0") == "0":
         _begin(options)
     return options
+
+
+def _beginning(
+    start: Path | None, preset: str, changes: tuple[str, ...]
+) -> "tuple[Path | None, NetworkConfig, Recipe, str]":
+    """The weight file to start from, if any, and what follows from it: the network, the recipe,
+    and what is preserved unless something else is asked for."""
+    from vaecodec.network.config import PRESETS
+    from vaecodec.network.vae import checked_config
+    from vaecodec.network.weights import default_weights_path, load_weights
+    from vaecodec.training.options import FINE_TUNING, METRICS, Recipe, metric_of_card
+
+    if start is None:
+        return None, *_apply(changes, PRESETS[preset], Recipe(), given=False), METRICS[0]
+    start = default_weights_path() if str(start) == "default" else start
+    learned = load_weights(start)
+    network, recipe = _apply(changes, checked_config(learned), FINE_TUNING, given=True)
+    return start, network, recipe, metric_of_card(learned.card)
 
 
 def _begin(options: "TrainOptions") -> None:
