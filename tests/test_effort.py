@@ -119,8 +119,8 @@ def test_rounding_by_cost_takes_the_cheaper_of_two_neighbours(d: float, table: i
     assert k in (nearest, lower)
     bits = cost_bits(TABLES[table])
 
-    def cost(value: float) -> float:
-        return bits[int(value) + 40] + STEP_COST * (d - value) ** 2
+    def cost(value: float) -> float:  # of the positive side: in counts, the other differs by one
+        return bits[int(abs(value)) + 40] + STEP_COST * (d - value) ** 2
 
     assert cost(k) <= min(cost(nearest), cost(lower)) + 1e-3
 

@@ -17,15 +17,19 @@ from PIL import Image
 from safetensors import safe_open
 
 from vaecodec.__main__ import main
+from vaecodec.codec.decoder import decode_picture
+from vaecodec.codec.encoder import EncodeOptions, encode_picture
 from vaecodec.entropy import rdoq as rounding
 from vaecodec.entropy.scales import SCALE_COUNT
 from vaecodec.entropy.tables import logistic_frequencies, table_from_frequencies
+from vaecodec.inference.loading import load_model
 from vaecodec.metrics.distortion import psnr_db
 from vaecodec.network import rate_distortion as rates
 from vaecodec.network.config import PRESETS
 from vaecodec.network.rate_distortion import log_scale_of_index
 from vaecodec.network.vae import VAE, network_from_weights
 from vaecodec.network.weights import load_weights, save_weights
+from vaecodec.picture.picture import Picture
 from vaecodec.training.dataset import CropSampler, scan_folder, split_of
 from vaecodec.training.export import export_model
 from vaecodec.training.losses import ms_ssim, rate_distortion
@@ -201,6 +205,22 @@ def test_fine_tuning_starts_where_the_model_is(folder: Path, tmp_path: Path, tin
     card = load_weights(out).card
     assert card["started from"] == load_weights(tiny_model_path).model_id.hex()
     assert card["recipe"]["late_share"] == 1.0  # large crops from the first step
+
+
+def test_a_network_gets_levels_above_the_top(folder: Path, tmp_path: Path, tiny_model_path: Path):
+    out = tmp_path / "more.safetensors"
+    words = ["--from", tiny_model_path, "-o", out, "--steps", 1, "--set", "lr=1e-7", *FAST[2:]]
+    result = train(folder, *words, "--set", "anchors=8")
+    assert result.exit_code == 0, result.output
+    before, model = load_model(tiny_model_path, "cpu"), load_model(out, "cpu")
+    assert (before.level_max, model.level_max) == (1280, 1792)
+    gains = [model.transforms.gain(level) for level in (1024, 1280, 1536)]
+    assert np.allclose(gains[2] / gains[1], gains[1] / gains[0], rtol=1e-3)
+    picture = Picture(make_photo(64, 80))
+    sizes = [len(encode_picture(picture, model, EncodeOptions(n))) for n in (1280, 1792)]
+    assert sizes[1] > 1.2 * sizes[0]
+    data = encode_picture(picture, model, EncodeOptions(1792))
+    assert decode_picture(data, model).pixels.shape == (64, 80, 3)
 
 
 def test_a_network_grows_by_blocks_that_change_nearly_nothing(
