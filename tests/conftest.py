@@ -47,7 +47,6 @@ def tiny_model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Start from a network with something in every part of it, not from the zeros of a fresh one.
     for parameter in network.scale_network.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)
-    network.q_out.weight.data += 0.02 * torch.randn_like(network.q_out.weight)
     for block in [*network.a1, *network.a2, *network.s2, *network.s1]:
         block.leave.weight.data *= 10
     start_as_klt(network, [torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2) / 255])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from conftest import make_photo
 
@@ -15,7 +16,9 @@ from vaecodec.codec.encoder import EncodeOptions, encode_picture
 from vaecodec.errors import ModelError, UsageError
 from vaecodec.inference import loading
 from vaecodec.inference.loading import choose_backend, load_model
+from vaecodec.network.vae import network_from_weights
 from vaecodec.picture.picture import Picture
+from vaecodec.training.export import export_model
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -171,3 +174,19 @@ def test_export_writes_graphs_for_other_programs(tmp_path: Path, models):
     (x,) = session.run(["x"], {"y_hat": y_hat, "t": np.array([2.5], np.float32)})
     np.testing.assert_allclose(x, models["torch"].transforms.synthesise(y_hat, 640), atol=1e-3)
     assert len(list(folder.iterdir())) == 7
+
+
+def test_both_backends_take_the_same_elementwise_steps(tiny_model_path: Path, tmp_path: Path):
+    network = network_from_weights(load_weights(tiny_model_path))
+    torch.manual_seed(0)
+    network.q_out.weight.data += 0.3 * torch.randn_like(network.q_out.weight)
+    path = tmp_path / "steps.safetensors"
+    export_model(network, [make_photo(128, 128)], {"name": "steps"}, path)
+    models = [load_model(path, "cpu", backend=backend) for backend in ("onnx", "torch")]
+    features = np.random.default_rng(0).normal(0, 2, (8, 12, 8)).astype(np.float32)
+    steps = [model.transforms.step_scale(features) for model in models]
+    assert np.abs(np.log(steps[0])).max() > 0.5 and np.allclose(*steps, rtol=1e-4)
+    picture = Picture(make_photo(96, 80))
+    data = encode_picture(picture, models[0], EncodeOptions(900))
+    pixels = [decode_picture(data, model).pixels.astype(int) for model in models]
+    assert np.abs(pixels[0] - pixels[1]).max() <= 1

@@ -35,7 +35,10 @@ LADDER = {
     )
     for row in ROW.finditer(ARCHITECTURE.read_text("utf-8"))
 }
-FILES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
+# Installed, the package holds the folder of weight files as well.
+FILES = sorted(
+    path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE / "models"
+)
 
 
 def package_of(path: Path) -> str:
