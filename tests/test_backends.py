@@ -17,6 +17,7 @@ from vaecodec.errors import ModelError, UsageError
 from vaecodec.inference import loading
 from vaecodec.inference.loading import choose_backend, load_model
 from vaecodec.network.vae import network_from_weights
+from vaecodec.network.weights import load_weights
 from vaecodec.picture.picture import Picture
 from vaecodec.training.export import export_model
 

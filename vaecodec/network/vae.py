@@ -100,7 +100,8 @@ class VAE(nn.Module):
         assert self.ctx_out.bias is not None
         nn.init.zeros_(self.ctx_out.bias)
         if c.elementwise:
-            self.q_out = nn.Conv2d(c.context, c.m, 1)
+            with torch.random.fork_rng(devices=[]):  # all else starts as without it
+                self.q_out = nn.Conv2d(c.context, c.m, 1)
             nn.init.zeros_(self.q_out.weight)
             assert self.q_out.bias is not None
             nn.init.zeros_(self.q_out.bias)
