@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from vaecodec.__main__ import main
+from vaecodec.__main__ import COMMANDS, main
 from vaecodec.commands.help import topics
 from vaecodec.format.container import MAGIC
 
@@ -68,6 +68,28 @@ def help_on(*topic: str) -> str:
     return result.stdout
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_lists_the_first_sentence_of_a_command(name: str):
+    listed = CliRunner().invoke(main, ["--help"]).output
+    text = " ".join(help_on(name).split())
+    _, sentence = COMMANDS[name]
+    assert re.search(rf"^  {name} +{re.escape(sentence)}$", listed, re.MULTILINE)
+    assert re.match(rf"Usage: main {name}( [A-Z.\[\]]+)* {re.escape(sentence)} ", text)
+
+
+def test_help_imports_no_command_and_a_command_no_other():
+    program = "import sys; from vaecodec.__main__ import main; sys.stdout = sys.stderr\n"
+    program += "try: main(sys.argv[1:])\n"
+    program += "finally: print(*sys.modules, file=sys.__stdout__)"
+    for words, expected in ((["--help"], set()), (["info", "-h"], {"vaecodec.commands.info"})):
+        done = subprocess.run(
+            [sys.executable, "-c", program, *words], stdout=subprocess.PIPE, text=True
+        )
+        loaded = set(done.stdout.split())
+        assert {name for name in loaded if name.startswith("vaecodec.commands.")} == expected
+        assert not loaded & {"numpy", "PIL", "tempfile", "concurrent"}
+
+
 def test_help_lists_and_explains_topics():
     listed = help_on()
     assert {"format", "quality", "models", "training", "exit-codes"} <= set(topics())
@@ -81,11 +103,11 @@ def test_help_lists_and_explains_topics():
 
 @pytest.mark.parametrize("name", sorted(topics()))
 def test_help_names_options_that_exist(name: str):
-    everything = "".join(help_on(command) for command in main.commands)
+    everything = "".join(help_on(command) for command in COMMANDS)
     for option in re.findall(r"--[a-z][a-z-]+", help_on(name)):
         assert option in everything
     for command in re.findall(r"^  vaecodec (\w+)", help_on(name), re.MULTILINE):
-        assert command in main.commands
+        assert command in COMMANDS
 
 
 @pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])

@@ -1,13 +1,13 @@
 """The `vaecodec` command: its parts put together, and faults turned into one line and an exit code.
 
-torch and Pillow are imported inside the commands that need them, so that `--help`, `info` and
-mistakes in the command line answer at once.
+A command is imported when it is called, and torch and Pillow inside the commands that need them, so
+that `--help`, `info` and mistakes in the command line answer at once.
 """
 
 import atexit
 import gc
-import json
 import os
+import pkgutil
 import sys
 import warnings
 from collections.abc import Sequence
@@ -15,24 +15,27 @@ from typing import Any, NoReturn, TextIO
 
 import click
 
-from vaecodec.cli.messages import fault_text, say_fault
-from vaecodec.cli.options import EPILOG
+from vaecodec.cli.faults import EPILOG, fault_text, say_fault
 from vaecodec.cli.streams import drop_standard_output, open_closed_streams
-from vaecodec.commands.compare import compare
-from vaecodec.commands.decode import decode
-from vaecodec.commands.desktop import desktop
-from vaecodec.commands.encode import encode
-from vaecodec.commands.evaluate import evaluate
-from vaecodec.commands.export import export
-from vaecodec.commands.help import help_command
-from vaecodec.commands.info import info
-from vaecodec.commands.sample import sample
-from vaecodec.commands.thumbnail import thumbnail
-from vaecodec.commands.train import train
-from vaecodec.commands.verify import verify
-from vaecodec.commands.view import view
 from vaecodec.errors import VaecodecError, VaecodecWarning
 from vaecodec.version import __version__
+
+# By name: where each command is, and the first sentence of its help.
+COMMANDS = {
+    "encode": ("encode:encode", "Encode pictures as .vae files, a folder of them as well."),
+    "decode": ("decode:decode", "Decode .vae files to PNG, JPEG, WebP, AVIF, TIFF and others."),
+    "view": ("view:view", "Show a .vae file in the desktop's viewer or in the terminal."),
+    "info": ("info:info", "Say what .vae files or models hold, without decoding them."),
+    "verify": ("verify:verify", "Check .vae files down to every decoded symbol."),
+    "compare": ("compare:compare", "Write a page that shows a photo by vaecodec and other codecs."),
+    "eval": ("evaluate:evaluate", "Measure vaecodec and other codecs on a folder of pictures."),
+    "sample": ("sample:sample", "Draw new pictures from the model."),
+    "export": ("export:export", "Write a model's float network as ONNX graphs."),
+    "train": ("train:train", "Train a model on a folder of pictures."),
+    "thumbnail": ("thumbnail:thumbnail", "Write a small PNG of a .vae file, for file managers."),
+    "desktop": ("desktop:desktop", "Let file managers know, show and open .vae files."),
+    "help": ("help:help_command", "Explain a topic or a command, or list the topics."),
+}
 
 # Read when numpy is imported, which is later: OpenBLAS then starts no threads, which would wait
 # busily at first and take 0.05 s of processor time. `cores.single_blas_thread` keeps them from work
@@ -64,7 +67,21 @@ def _show_warning(
 
 
 class _Group(click.Group):
-    """Turns faults into one line on standard error and an exit code."""
+    """Finds a command when it is called, and turns faults into one line on standard error and an
+    exit code."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = pkgutil.resolve_name(f"vaecodec.commands.{COMMANDS[name][0]}")
+        return command
+
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def main(self, args: Sequence[str] | None = None, *others: Any, **settings: Any) -> NoReturn:
         open_closed_streams()
@@ -106,6 +123,8 @@ class _Group(click.Group):
 
     def _fail(self, message: str, exit_code: int) -> NoReturn:
         if self._as_json:
+            import json
+
             click.echo(json.dumps({"ok": False, "fault": message}))
         else:
             say_fault(message)
@@ -117,24 +136,6 @@ class _Group(click.Group):
 def main() -> None:
     """Learned image codec: photographs into small .vae files and back."""
 
-
-COMMANDS = (
-    encode,
-    decode,
-    view,
-    info,
-    verify,
-    compare,
-    evaluate,
-    sample,
-    export,
-    train,
-    thumbnail,
-    desktop,
-    help_command,
-)
-for command in COMMANDS:
-    main.add_command(command)
 
 if __name__ == "__main__":
     main(prog_name="vaecodec")

@@ -1,9 +1,7 @@
 """Outputs that appear whole or not at all."""
 
 import io
-import json
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -27,6 +25,8 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], overwrite: bool
     check_writable(path, overwrite)
     if _is_special(path):
         return _write_into(path, write)
+    import tempfile  # here alone, for it costs what answers without writing 5 ms
+
     target = path.resolve()
     temporary: Path | None = None
     try:
@@ -62,6 +62,8 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Write a value as JSON in the same way."""
+    import json
+
     write_text(path, json.dumps(value, indent=1))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vaecodec.cli.messages import fault_text
+from vaecodec.cli.faults import fault_text
 from vaecodec.errors import UsageError, VaecodecError
 
 

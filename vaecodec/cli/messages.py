@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from vaecodec.cli.faults import fault_text, say_fault
 from vaecodec.cli.options import JSON, QUIET, VERBOSE
 from vaecodec.cli.streams import is_pipe
 from vaecodec.codec.quality import quality_of_level
@@ -168,27 +168,3 @@ def lossless_words(lossless: int, slices: int) -> str:
     if lossless == slices:
         return ", lossless"
     return f", {lossless} of {slices} slices lossless" if lossless else ""
-
-
-# What the command says where another value of a parameter would help.
-HINTS = {
-    "max_pixels": "raise it with --max-pixels",
-    "model": "name that model's file with --model",
-    "overwrite": "use -f to overwrite it",
-    "passphrase": "give --passphrase-file FILE or set VAECODEC_PASSPHRASE",
-    "best_effort": "--best-effort takes it",
-}
-
-
-def fault_text(error: VaecodecError) -> str:
-    """What the command says of a fault: its message, and the option that would help."""
-    hint = HINTS.get(error.parameter or "")
-    return f"{error}; {hint}" if hint else str(error)
-
-
-def say_fault(message: str) -> None:
-    """A fault as one line on standard error; its start is red on a terminal, unless NO_COLOR."""
-    start = "vaecodec:"
-    if sys.stderr.isatty() and not os.environ.get("NO_COLOR"):
-        start = click.style(start, fg="red")
-    click.echo(f"{start} {' '.join(message.split())}", err=True)

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from vaecodec.inference.loading import ModelLoader
     from vaecodec.inference.model import Model
 
-EPILOG = "Exit codes: 0 done, 1 the data could not be processed, 2 wrong usage."
-
-
 PATH = click.Path(readable=False, path_type=Path)  # not checked here; Tab completes it
 
 

@@ -11,7 +11,6 @@ from vaecodec.codec.rate_control import Target, Trial, require, search
 from vaecodec.errors import UsageError
 from vaecodec.format.container import describe
 from vaecodec.inference.model import Model
-from vaecodec.metrics.distortion import METRICS
 from vaecodec.picture.picture import Picture
 
 UNITS = {"size": "bytes", "psnr": "dB", "ms-ssim": "MS-SSIM", "ssimulacra2": "SSIMULACRA 2"}
@@ -67,6 +66,8 @@ def encode_to_target(
     found without, corrected after a short one and then after a whole one; latents stay refined
     while the level moves a little.
     """
+    from vaecodec.metrics.distortion import METRICS  # for targets alone, which few encodings have
+
     encoder = PictureEncoder(picture, model, options)
     wanted = target_of(kind, target)
     search_stage = stage(options.progress, 0, _STAGES[0] if encoder.refines else 1)

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vaecodec.cli.faults import EPILOG
 from vaecodec.cli.messages import FileReport, Voice, reporting
-from vaecodec.cli.options import EPILOG, FORCE, LIMIT, OUTPUT, PATH, ModelChoice, choosing_model
+from vaecodec.cli.options import FORCE, LIMIT, OUTPUT, PATH, ModelChoice, choosing_model
 from vaecodec.cli.param_types import RegionType, SizeType
 from vaecodec.cli.streams import check_output, is_pipe, naming, open_input, write_output
 from vaecodec.codec.quality import DEFAULT_QUALITY, level_of_quality
@@ -64,10 +65,11 @@ def compare(
     choice: ModelChoice,
     max_pixels: int,
 ) -> None:
-    """Write a page that shows PHOTO by vaecodec and by other codecs at the same file size.
+    """Write a page that shows a photo by vaecodec and other codecs.
 
-    The page is one HTML file with all in it (PHOTO's name with .compare.html by default). Of photos
-    over 2 megapixels the middle is compared, or what --crop names.
+    All at the same file size. The page is one HTML file with all in it (PHOTO's name with
+    .compare.html by default). Of photos over 2 megapixels the middle is compared, or what --crop
+    names.
     """
     if is_pipe(source) and (output is None or output.is_dir()):
         raise UsageError("a photo from standard input needs -o FILE")

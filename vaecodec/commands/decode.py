@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from vaecodec.cli.batch import ManyFiles, many_files, run_many, single_target
+from vaecodec.cli.faults import EPILOG
 from vaecodec.cli.messages import FileReport, Voice, reporting
 from vaecodec.cli.options import (
-    EPILOG,
     FORCE,
     INPUTS,
     LIMIT,
@@ -79,9 +79,10 @@ def decode(
     skip_existing: bool,
     on_error: str,
 ) -> None:
-    """Decode .vae files: IN to OUT (IN's name with .png by default), or many into the folder OUT.
+    """Decode .vae files to PNG, JPEG, WebP, AVIF, TIFF and others.
 
-    The format follows OUT's suffix. `-` is standard input or output, which gets a PNG.
+    IN becomes OUT (IN's name with .png by default), or many go into the folder OUT. The format
+    follows OUT's suffix. `-` is standard input or output, which gets a PNG.
     """
     from vaecodec.codec.decoder import DecodeOptions
     from vaecodec.picture.writer import check_suffix

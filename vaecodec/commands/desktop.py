@@ -10,7 +10,7 @@ from string import Template
 import click
 
 from vaecodec.atomic_files import write_text
-from vaecodec.cli.options import EPILOG
+from vaecodec.cli.faults import EPILOG
 from vaecodec.errors import FileAccessError, UsageError
 
 ENTRIES = Path(__file__).parent / "desktop_entries"
@@ -27,7 +27,7 @@ PLACES = {
 @click.option("--install", is_flag=True, help="Write the entries and tell the desktop of them.")
 @click.option("--remove", is_flag=True, help="Take them away again.")
 def desktop(install: bool, remove: bool) -> None:
-    """Let file managers know .vae files, show thumbnails of them and open them.
+    """Let file managers know, show and open .vae files.
 
     For desktops of freedesktop.org (GNOME, KDE, Xfce and others). Only the user's own data folder
     is written to ($XDG_DATA_HOME, by default ~/.local/share).

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vaecodec.cli.batch import ManyFiles, many_files, run_many, single_target
+from vaecodec.cli.faults import EPILOG
 from vaecodec.cli.messages import FileReport, Voice, lossless_words, reporting
 from vaecodec.cli.options import (
     BEST_EFFORT,
     EFFORT,
-    EPILOG,
     FORCE,
     INPUTS,
     LIMIT,
@@ -108,9 +108,10 @@ def encode(
     quality: float | None,
     **settings: Any,
 ) -> None:
-    """Encode pictures: IN to OUT (IN's name with .vae by default), or many into the folder OUT.
+    """Encode pictures as .vae files, a folder of them as well.
 
-    `-` is standard input or output.
+    IN becomes OUT (IN's name with .vae by default), or many go into the folder OUT. `-` is standard
+    input or output.
     """
     from vaecodec.codec.targets import one_target
     from vaecodec.picture.reader import hint_for, is_picture_name

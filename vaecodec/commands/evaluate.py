@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from vaecodec.cli.batch import JOBS
-from vaecodec.cli.messages import say_fault
-from vaecodec.cli.options import EPILOG, MODEL, PATH, QUIET
+from vaecodec.cli.faults import EPILOG, say_fault
+from vaecodec.cli.options import MODEL, PATH, QUIET
 from vaecodec.cli.progress import Progress
 from vaecodec.cores import available_cores
 from vaecodec.errors import FormatError, UsageError, VaecodecError
@@ -73,7 +73,7 @@ def evaluate(
     jobs: int | None,
     quiet: bool,
 ) -> None:
-    """Compare vaecodec with other codecs on the pictures under FOLDER.
+    """Measure vaecodec and other codecs on a folder of pictures.
 
     Real files at all qualities; writes curves, BD-rates and times to REPORT/report.html. Stopped
     with Ctrl-C, the same command continues.

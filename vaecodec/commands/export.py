@@ -6,7 +6,8 @@ from typing import BinaryIO
 
 import click
 
-from vaecodec.cli.options import EPILOG, FORCE, PATH, QUIET
+from vaecodec.cli.faults import EPILOG
+from vaecodec.cli.options import FORCE, PATH, QUIET
 from vaecodec.errors import UsageError
 
 
@@ -18,10 +19,11 @@ from vaecodec.errors import UsageError
 @FORCE
 @QUIET
 def export(model: Path, output: Path | None, force: bool, quiet: bool) -> None:
-    """Write the float network of MODEL (.safetensors, or 'default') as ONNX graphs into a folder.
+    """Write a model's float network as ONNX graphs.
 
-    For other programs: vaecodec itself makes these graphs from the weight file whenever it runs.
-    Each graph names its model in its metadata, and its inputs, outputs and sizes.
+    MODEL is a weight file (.safetensors), or 'default'. The graphs are for other programs: vaecodec
+    itself makes them from the weight file whenever it runs. Each names its model in its metadata,
+    and its inputs, outputs and sizes.
     """
     from vaecodec.atomic_files import check_writable, write_whole
     from vaecodec.inference.onnx_graphs import graph_bytes, graph_names

@@ -26,7 +26,7 @@ def _complete(context: click.Context, _: click.Parameter, start: str) -> list[Co
 @click.argument("topic", required=False, shell_complete=_complete)
 @click.pass_context
 def help_command(context: click.Context, topic: str | None) -> None:
-    """Explain a TOPIC or a command; without one, list the topics."""
+    """Explain a topic or a command, or list the topics."""
     assert context.parent is not None  # the group, whose commands can be named, too
     known, group = topics(), context.parent.command
     if topic is None:

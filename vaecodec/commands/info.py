@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from vaecodec.cli.faults import EPILOG
 from vaecodec.cli.messages import lossless_words
-from vaecodec.cli.options import EPILOG, FORCE, JSON, LIMIT, PATH, ModelChoice, choosing_model
+from vaecodec.cli.options import FORCE, JSON, LIMIT, PATH, ModelChoice, choosing_model
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
 from vaecodec.cli.streams import naming, open_input
 from vaecodec.codec.quality import quality_of_level
@@ -50,9 +51,9 @@ def info(
     choice: ModelChoice,
     max_pixels: int,
 ) -> None:
-    """Say what a .vae FILE holds, after checking its checksums, without decoding it.
+    """Say what .vae files or models hold, without decoding them.
 
-    Of a model (.safetensors, or 'default') its card is printed.
+    Checksums are checked before. Of a model (.safetensors, or 'default') its card is printed.
     """
     from vaecodec.format.container import describe
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vaecodec.cli.faults import EPILOG
 from vaecodec.cli.messages import FileReport, Voice, reporting
-from vaecodec.cli.options import EPILOG, FORCE, LIMIT, OUTPUT, PATH, ModelChoice, choosing_model
+from vaecodec.cli.options import FORCE, LIMIT, OUTPUT, PATH, ModelChoice, choosing_model
 from vaecodec.cli.param_types import DimensionsType
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
 from vaecodec.cli.streams import check_output, is_pipe, naming, open_input, write_output
@@ -69,10 +70,10 @@ def sample(
     choice: ModelChoice,
     max_pixels: int,
 ) -> None:
-    """Draw new pictures from the model, which show what it has learned to expect.
+    """Draw new pictures from the model.
 
-    A picture is written to OUT, or to sample-SEED.png here or in the folder OUT. A seed always
-    draws the same file; OUT may be a .vae file, too.
+    They show what it has learned to expect. One is written to OUT, or to sample-SEED.png here or
+    in the folder OUT. A seed always draws the same file; OUT may be a .vae file, too.
     """
     if like is not None and (size is not None or quality is not None):
         raise UsageError("--like takes size and quality from its file; leave out --size and -q")

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from vaecodec.cli.options import EPILOG, LIMIT, PATH, ModelChoice, choosing_model
+from vaecodec.cli.faults import EPILOG
+from vaecodec.cli.options import LIMIT, PATH, ModelChoice, choosing_model
 from vaecodec.cli.streams import naming, open_input, write_output
 from vaecodec.format.container import PREVIEW_SIDE
 
@@ -24,9 +25,9 @@ _SCALES = (8, 4, 2, 1)
 @choosing_model
 @LIMIT
 def thumbnail(source: Path, target: Path, size: int, choice: ModelChoice, max_pixels: int) -> None:
-    """Write a small PNG of a .vae FILE to OUT, over what is there, for file managers.
+    """Write a small PNG of a .vae file, for file managers.
 
-    Asks for nothing: of an encrypted file there is none.
+    OUT is written over. Nothing is asked for: of an encrypted file there is no thumbnail.
     """
     from vaecodec.codec.decoder import DecodeOptions, decode_picture, decode_preview
     from vaecodec.format.container import read_header

@@ -85,7 +85,10 @@ PRESET_NAMES = ("tiny", "small", "base", "large")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--json-log", is_flag=True, help="Report as JSON, a line for each step.")
 def train(folder: Path | None, resume: Path | None, json_log: bool, **settings: Any) -> None:
-    """Train a model on the pictures under FOLDER, on a CPU, a GPU, or several with torchrun."""
+    """Train a model on a folder of pictures.
+
+    On a CPU, a GPU, or several with torchrun.
+    """
     from vaecodec.training.trainer import Trainer
 
     if resume is not None:

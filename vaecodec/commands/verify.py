@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from vaecodec.cli.messages import FileReport, Voice, fault_text, reporting
-from vaecodec.cli.options import EPILOG, LIMIT, PATH, ModelChoice, choosing_model
+from vaecodec.cli.faults import EPILOG, fault_text
+from vaecodec.cli.messages import FileReport, Voice, reporting
+from vaecodec.cli.options import LIMIT, PATH, ModelChoice, choosing_model
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
 from vaecodec.cli.streams import naming, open_input
 from vaecodec.errors import VaecodecError
@@ -27,7 +28,10 @@ def verify(
     choice: ModelChoice,
     max_pixels: int,
 ) -> None:
-    """Check .vae files: structure, checksums, and every decoded symbol. Writes nothing."""
+    """Check .vae files down to every decoded symbol.
+
+    That is structure, checksums and symbols; nothing is written.
+    """
     from vaecodec.codec.decoder import verify_file
     from vaecodec.format.container import describe
 

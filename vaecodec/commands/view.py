@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vaecodec.cli.options import EPILOG, LIMIT, PATH, ModelChoice, choosing_model
+from vaecodec.cli.faults import EPILOG
+from vaecodec.cli.options import LIMIT, PATH, ModelChoice, choosing_model
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
 from vaecodec.cli.streams import is_pipe, naming, open_input
 
@@ -31,9 +32,10 @@ def view(
     choice: ModelChoice,
     max_pixels: int,
 ) -> None:
-    """Show a .vae FILE in the viewer of the desktop, or in the terminal where there is none.
+    """Show a .vae file in the desktop's viewer or in the terminal.
 
-    Nothing is left behind: the temporary picture is removed when the viewer ends.
+    In the terminal where there is no viewer. Nothing is left behind: the temporary picture is
+    removed when the viewer ends.
     """
     from vaecodec.cli.viewer import show_in_viewer, viewer_command
     from vaecodec.format.container import read_header

@@ -4,7 +4,6 @@ import os
 import platform
 import sys
 import threading
-from ctypes.util import find_library
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -112,5 +111,7 @@ def _gpu_is_there() -> bool:
     if sys.platform == "darwin":
         return platform.machine() == "arm64"
     if sys.platform == "win32":
+        from ctypes.util import find_library
+
         return find_library("nvcuda") is not None
     return any(map(os.path.exists, ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")))

@@ -50,12 +50,12 @@ def read_picture(path: Path, max_pixels: int, page: int | None = None) -> Pictur
 def is_picture_name(path: Path) -> bool:
     """Whether a file's suffix is that of a picture that can be read here."""
     suffix = path.suffix.lower()
-    if not suffix or suffix in RAW_SUFFIXES:
+    if suffix in ("", ".vae", *RAW_SUFFIXES):
         return False
     Image.preinit()  # as in _identify
     if suffix not in Image.EXTENSION:
         _load_readers()
-    return Image.EXTENSION.get(suffix) not in (None, "VAE", "PDF", *_REFUSED_FORMATS)
+    return Image.EXTENSION.get(suffix) not in (None, "PDF", *_REFUSED_FORMATS)
 
 
 def hint_for(suffix: str) -> str:
