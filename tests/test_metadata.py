@@ -181,20 +181,6 @@ def test_iptc_comment_and_resolution_come_back(tmp_path: Path):
     assert any("iptc" in note for note in written(picture, ".png")[1])
 
 
-def test_a_gain_map_is_named_and_no_longer_claimed():
-    xmp = (
-        b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description hdrgm:Version="1.0" a="b">'
-        b"<Container:Directory>two</Container:Directory></rdf:Description></x:xmpmeta>"
-    )
-    frames = [Image.fromarray(PHOTO), Image.fromarray(PHOTO[::2, ::2, 0].copy())]
-    buffer = io.BytesIO()
-    frames[0].save(buffer, "MPO", save_all=True, append_images=frames[1:], xmp=xmp)
-    picture = read(buffer.getvalue())
-    assert sum("gain map" in note for note in picture.notes) == 1
-    assert b"hdrgm:Version" not in picture.metadata["xmp"] and b'a="b"' in picture.metadata["xmp"]
-    assert b"Container" not in picture.metadata["xmp"]
-
-
 def test_several_pictures_in_a_jpeg_are_named():
     buffer = io.BytesIO()
     Image.fromarray(PHOTO).save(

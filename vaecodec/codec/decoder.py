@@ -30,6 +30,7 @@ from vaecodec.format.container import (
 from vaecodec.format.slice_reader import SalvagedSliceSource, SliceSource
 from vaecodec.inference.model import Model
 from vaecodec.network.config import STRIDE_Y
+from vaecodec.picture import hdr_gain_map
 from vaecodec.picture.picture import Picture
 
 SCALES = (1, 2, 4, 8)
@@ -97,7 +98,9 @@ def decode_picture(
     if source.lost:
         notes.append(f"{len(source.lost)} of {len(needed)} slices are lost and grey")
     alpha = None if alpha is None else target.reduce(alpha)
-    return Picture(target.samples, alpha, source.metadata, tuple(notes))
+    whole = Picture(target.samples, alpha, source.metadata, tuple(notes))
+    is_part = (region.width, region.height) != (header.width, header.height)
+    return whole.without_metadata((hdr_gain_map.KIND,)) if is_part else whole
 
 
 def verify_file(

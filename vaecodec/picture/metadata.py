@@ -1,4 +1,7 @@
-"""What goes along with a picture as bytes: EXIF, ICC profile, XMP, IPTC, comment, resolution."""
+"""What goes along with a picture as bytes: EXIF, ICC profile, XMP, IPTC, comment, resolution.
+
+A JPEG's gain map is one more kind, which hdr_gain_map finds and writes.
+"""
 
 import contextlib
 import struct
@@ -129,7 +132,7 @@ def extended_xmp_segments(guid_and_content: bytes) -> bytes:
     segments = []
     for offset in range(0, len(content), room):
         head = _XMP_EXTENSION + struct.pack(">32sII", guid, len(content), offset)
-        segments.append(_segment(0xE1, head + content[offset : offset + room]))
+        segments.append(jpeg_segment(0xE1, head + content[offset : offset + room]))
     return b"".join(segments)
 
 
@@ -137,8 +140,9 @@ def iptc_segments(iptc: bytes) -> bytes:
     """The JPEG segments of a Photoshop block."""
     room = 65533 - len(_PHOTOSHOP)
     parts = (iptc[start : start + room] for start in range(0, len(iptc), room))
-    return b"".join(_segment(0xED, _PHOTOSHOP + part) for part in parts)
+    return b"".join(jpeg_segment(0xED, _PHOTOSHOP + part) for part in parts)
 
 
-def _segment(marker: int, data: bytes) -> bytes:
+def jpeg_segment(marker: int, data: bytes) -> bytes:
+    """A segment of JPEG; `data`: at most 65533 bytes."""
     return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data

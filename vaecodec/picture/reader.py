@@ -243,7 +243,9 @@ def _from_image(image: Image.Image, source: _Source, max_pixels: int, page: int 
     picture = picture_from_image(image, notes)
     if alpha is not None:
         return _finished(picture.pixels, alpha, picture.metadata, 1, picture.notes)
-    return jpeg_file.without_gain_map(picture, image, page)
+    if image.format in ("JPEG", "MPO") and (page or 1) == 1:
+        return jpeg_file.with_what_follows(picture, source.file, image, page is not None)
+    return picture
 
 
 def _from_png(image: Image.Image, file: png_file.PngFile, notes: tuple[str, ...]) -> Picture:

@@ -10,6 +10,7 @@ import png
 from PIL import Image, PngImagePlugin
 
 from vaecodec.errors import PictureError, UsageError
+from vaecodec.picture import hdr_gain_map
 from vaecodec.picture.icc import colour_space, rgb_profile_of_grey
 from vaecodec.picture.metadata import (
     dots_per_inch,
@@ -39,7 +40,7 @@ _EVERYWHERE = ("exif", "icc", "xmp")
 # What each format has a place for.
 _METADATA_HELD: dict[str, tuple[str, ...]] = {
     "PNG": (*_EVERYWHERE, "comment", "resolution"),
-    "JPEG": (*_EVERYWHERE, "xmp-extended", "iptc", "comment", "resolution"),
+    "JPEG": (*_EVERYWHERE, "xmp-extended", "iptc", "comment", "resolution", hdr_gain_map.KIND),
     "TIFF": (*_EVERYWHERE, "iptc", "resolution"),
     "WEBP": _EVERYWHERE,
     "AVIF": _EVERYWHERE,
@@ -77,12 +78,16 @@ def write_picture(picture: Picture, file: BinaryIO, suffix: str) -> tuple[str, .
     if picture.alpha is not None:
         samples = np.dstack([samples, picture.alpha])
     options = {**options, **_metadata_options(picture.metadata, name)}
+    gain_map = picture.metadata.get(hdr_gain_map.KIND)
+    target = file if gain_map is None else io.BytesIO()
     try:
-        Image.fromarray(samples).save(file, name, **options)
+        Image.fromarray(samples).save(target, name, **options)
     except (ValueError, OSError, KeyError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise PictureError(f"{name} cannot hold this picture ({error}); use .png") from None
+    if gain_map is not None and isinstance(target, io.BytesIO):
+        file.write(hdr_gain_map.joined(target.getvalue(), gain_map))
     return tuple(notes)
 
 
@@ -103,9 +108,9 @@ def pillow_image(picture: Picture) -> Image.Image:
 
 def pillow_info(metadata: dict[str, bytes]) -> dict[str, object]:
     """Those metadata for which Pillow has a name in an image's info."""
-    info: dict[str, object] = {
-        PILLOW_INFO[kind]: content for kind, content in metadata.items() if kind in PILLOW_INFO
-    }
+    held = {kind: content for kind, content in metadata.items() if kind in PILLOW_INFO}
+    claimed = hdr_gain_map.without_false_claims(held)
+    info: dict[str, object] = {PILLOW_INFO[kind]: content for kind, content in claimed.items()}
     if (dpi := dots_per_inch(metadata)) is not None:
         info["dpi"] = dpi
     return info
@@ -159,6 +164,9 @@ def _fit_metadata(picture: Picture, name: str) -> tuple[Picture, list[str]]:
     if lost:
         notes.append(f"without {', '.join(lost)}, which {name} does not hold")
     metadata = {kind: content for kind, content in metadata.items() if kind not in lost}
+    if hdr_gain_map.is_claimed(metadata) and hdr_gain_map.KIND not in picture.metadata:
+        notes.append("its XMP no longer names a gain map, which is not kept")
+    metadata = hdr_gain_map.without_false_claims(metadata)
     if name in _COLOUR_ONLY and picture.pixels.ndim == 2 and "icc" in metadata:
         _fit_grey_profile(metadata, name, notes)
     if name == "JPEG":
