@@ -20,7 +20,7 @@ from PIL import Image
 
 from vaecodec.codec.decoder import decode_picture
 from vaecodec.codec.encoder import EncodeOptions, encode_picture
-from vaecodec.codec.quality import level_of_quality
+from vaecodec.codec.quality import scale_of
 from vaecodec.entropy import ans, coder
 from vaecodec.inference.loading import load_model
 from vaecodec.inference.model import Model
@@ -40,9 +40,10 @@ def main() -> None:
     picture = Picture(np.asarray(Image.open(path).convert("RGB")))
     # A model each, since a model keeps the tables in the form that its coder takes.
     models = {name: load_model(device="cpu", backend="onnx") for name in CODERS}
+    scale = scale_of(models["constriction"])
     print(processor_line())
     for quality in (20, 60, 100):
-        options = EncodeOptions(level_of_quality(quality))
+        options = EncodeOptions(scale.level(quality))
         seconds = {name: ([], []) for name in CODERS}
         written = set()
         for _ in range(1 + ROUNDS):

@@ -17,7 +17,7 @@ import numpy as np
 from vaecodec.codec.decoder import decode_picture
 from vaecodec.codec.effort import DEFAULT_EFFORT, EFFORT_MAX
 from vaecodec.codec.encoder import EncodeOptions, encode_picture
-from vaecodec.codec.quality import level_of_quality
+from vaecodec.codec.quality import scale_of
 from vaecodec.format.container import MAX_PIXELS
 from vaecodec.inference.loading import load_model
 from vaecodec.inference.model import Model
@@ -40,7 +40,7 @@ def curve(pixels: np.ndarray, model: Model, effort: int) -> list[tuple[float, fl
     """bpp and PSNR in dB at each quality."""
     points = []
     for quality in QUALITIES:
-        options = EncodeOptions(level_of_quality(quality, effort), effort=effort)
+        options = EncodeOptions(scale_of(model).level(quality, effort), effort=effort)
         data = encode_picture(Picture(pixels), model, options)
         psnr = psnr_db(pixels, decode_picture(data, model).pixels)
         points.append((8 * len(data) / (pixels.size / 3), psnr))
@@ -49,7 +49,7 @@ def curve(pixels: np.ndarray, model: Model, effort: int) -> list[tuple[float, fl
 
 def seconds(pixels: np.ndarray, model: Model, effort: int) -> float:
     """Of one encoding; the best of several where it is short."""
-    options = EncodeOptions(level_of_quality(60, effort), effort=effort)
+    options = EncodeOptions(scale_of(model).level(60, effort), effort=effort)
     times: list[float] = []
     while sum(times) < 3:
         started = time.perf_counter()

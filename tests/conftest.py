@@ -11,6 +11,8 @@ from PIL import Image
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
 
+TINY_TOP_LEVEL = 1280  # of the tiny model
+
 
 def make_photo(height: int, width: int, seed: int = 0) -> np.ndarray:
     """A picture with a photograph's spectrum, edges and a little noise: uint8 `[height, width,

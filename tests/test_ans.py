@@ -16,13 +16,14 @@ from PIL import Image
 from vaecodec.__main__ import main
 from vaecodec.entropy import ans, coder
 from vaecodec.errors import FormatError
-from vaecodec.network.weights import default_weights_path, load_weights
+from vaecodec.network.weight_files import shipped_weights_path
+from vaecodec.network.weights import load_weights
 
 GOLDEN = Path(__file__).parent / "golden"
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 NOTE = "vaecodec: coding is slower without the package constriction, which is not installed here\n"
 
-WEIGHTS = load_weights(default_weights_path())
+WEIGHTS = load_weights(shipped_weights_path())
 TABLES = [*WEIGHTS.y_tables, *WEIGHTS.z_tables]
 numbers = st.integers(0, len(TABLES) - 1)
 words = st.lists(st.integers(0, 2**32 - 1) | st.integers(0, 3), max_size=12)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -150,7 +151,7 @@ def test_sizes_that_no_tensor_backs_are_refused(tmp_path: Path, change: dict, ba
     hostile = tmp_path / "hostile.safetensors"
     tables = [*w.z_tables] * 4  # a number that any of the changed sizes divides
     config = {**w.config, **change}
-    save_weights(hostile, config, {}, w.net, w.scale_parameters, w.y_tables, tables)
+    save_weights(hostile, replace(w, config=config, z_tables=tables))
     with pytest.raises(ModelError, match="do not fit"):
         load_model(hostile, "cpu", backend=backend)
 

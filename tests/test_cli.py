@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 from vaecodec.__main__ import main
 from vaecodec.metrics.distortion import psnr_db
 from vaecodec.metrics.ssimulacra2 import ssimulacra2
+from vaecodec.network.weights import load_weights, save_weights
 
 
 @pytest.fixture
@@ -137,7 +139,8 @@ def test_quiet(run, photo_path: Path):
     assert result.exit_code == 0 and result.output == ""
 
 
-def test_info(run, photo_path: Path):
+def test_info(run, photo_path: Path, tiny_model_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("VAECODEC_MODELS", str(tiny_model_path))
     run("encode", photo_path, "-q", 40)
     vae = photo_path.with_suffix(".vae")
     facts = json.loads(run("info", vae, "--json").stdout)
@@ -150,6 +153,18 @@ def test_info(run, photo_path: Path):
     assert facts["bytes"] == sum(facts["parts"].values()) == vae.stat().st_size
     text = run("info", vae).stdout
     assert "97x75 RGB, quality 40" in text and facts["model"] in text and "1 slice\n" in text
+
+
+def test_info_without_the_model_tells_the_level(
+    run, photo_path: Path, tmp_path: Path, tiny_model_path: Path
+):
+    """A quality means what the model makes of it."""
+    model, vae = tmp_path / "own.safetensors", photo_path.with_suffix(".vae")
+    weights = load_weights(tiny_model_path)
+    save_weights(model, replace(weights, card={"name": "own"}))
+    run("encode", photo_path, "--model", model, "-q", 50)
+    assert json.loads(run("info", vae, "--json").stdout)["quality"] is None
+    assert "level 640 of a model that is not here" in run("info", vae).stdout
 
 
 @pytest.mark.parametrize("size, expected", [((600, 300), (300, 150)), ((4500, 1100), (250, 62))])
@@ -294,12 +309,8 @@ def test_file_of_another_model(run, photo_path: Path, tmp_path: Path, tiny_model
     run("encode", photo_path)
     other = tmp_path / "other.safetensors"
     other.write_bytes(tiny_model_path.read_bytes())
-    from vaecodec.network.weights import load_weights, save_weights
-
     w = load_weights(other)
-    save_weights(
-        other, w.config, {"name": "other"}, w.net, w.scale_parameters, w.y_tables, w.z_tables
-    )
+    save_weights(other, replace(w, card={"name": "other"}))
     vae = tmp_path / "photo.vae"
     back = tmp_path / "back.png"
     assert_fails(

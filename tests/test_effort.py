@@ -17,7 +17,7 @@ from vaecodec.__main__ import main
 from vaecodec.codec.decoder import decode_picture
 from vaecodec.codec.effort import EFFORT_MAX, ITERATIONS
 from vaecodec.codec.encoder import REFINING, EncodeOptions, encode_picture
-from vaecodec.codec.quality import level_of_quality
+from vaecodec.codec.quality import QualityScale
 from vaecodec.codec.targets import encode_to_target
 from vaecodec.entropy.rdoq import rdoq, rounding_margins
 from vaecodec.entropy.scales import LEVEL_UNIT
@@ -31,6 +31,7 @@ from vaecodec.picture.picture import Picture
 LEVEL = 512
 TABLES = [table_from_frequencies(*logistic_frequencies(s, 40)) for s in (0.1, 0.5, 1.0, 4.0)]
 MARGINS = rounding_margins(TABLES)
+PLAIN = QualityScale.of({"anchors": 6}, {})
 
 
 def cost_of(pixels: np.ndarray, data: bytes, model) -> float:
@@ -149,16 +150,16 @@ def test_a_quality_is_the_same_at_every_effort_and_the_files_are_smaller(tmp_pat
 
 @given(st.integers(0, EFFORT_MAX), st.integers(0, 199))
 def test_every_quality_has_its_level_at_every_effort(effort: int, twice: int):
-    low, high = (level_of_quality(quality, effort) for quality in (twice / 2, (twice + 1) / 2))
+    low, high = (PLAIN.level(quality, effort) for quality in (twice / 2, (twice + 1) / 2))
     assert 0 <= low < high <= LEVEL_MAX
-    assert low <= level_of_quality(twice / 2)
+    assert low <= PLAIN.level(twice / 2)
 
 
 def test_efforts_out_of_range_are_refused(tiny_model, photo_path):
     with pytest.raises(UsageError, match=f"effort 10 is not in 0..{EFFORT_MAX}"):
         encode(make_photo(16, 16), tiny_model, 10)
     with pytest.raises(UsageError, match="effort -1 is not in"):
-        level_of_quality(60, -1)
+        PLAIN.level(60, -1)
     assert CliRunner().invoke(main, ["encode", str(photo_path), "--effort", "10"]).exit_code == 2
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import png
 import pytest
 from click.testing import CliRunner, Result
+from conftest import TINY_TOP_LEVEL as TOP_LEVEL
 from conftest import make_photo
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,6 @@ from vaecodec.codec.decoder import DecodeOptions, decode_picture, decode_preview
 from vaecodec.codec.encoder import EncodeOptions, encode_picture
 from vaecodec.codec.lossless import QUICK, THOROUGH, pack_lossless, unpack_lossless
 from vaecodec.codec.lossless_forms import MIN_BITS, count_new_pixels
-from vaecodec.codec.quality import LEVEL_OF_100
 from vaecodec.codec.sampling import redraw_file
 from vaecodec.codec.targets import encode_to_target
 from vaecodec.codec.tiling import Region
@@ -130,7 +130,7 @@ def kinds_of(data: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("name", GRAPHICS)
-@pytest.mark.parametrize("level", [0, 700, LEVEL_OF_100])
+@pytest.mark.parametrize("level", [0, 700, TOP_LEVEL])
 def test_flat_graphics_are_never_larger_than_lossless_webp(
     tiny_model: Model, name: str, level: int
 ):
@@ -142,7 +142,7 @@ def test_flat_graphics_are_never_larger_than_lossless_webp(
 def test_many_slices_of_text_are_never_larger_than_lossless_webp(tiny_model: Model, small_slices):
     """Slices alone would be: what is repeated in another one is not seen."""
     image = text((600, 400))
-    data = encode_picture(Picture(np.asarray(image)), tiny_model, EncodeOptions(LEVEL_OF_100))
+    data = encode_picture(Picture(np.asarray(image)), tiny_model, EncodeOptions(TOP_LEVEL))
     assert kinds_of(data) == [LOSSLESS_PICTURE_TYPE]
     assert len(data) <= webp_bytes(image) + 100
     np.testing.assert_array_equal(decode_picture(data, tiny_model).pixels, np.asarray(image))
@@ -154,13 +154,13 @@ def test_photographs_are_coded_as_ever_and_no_lossless_form_is_tried(
     photo = make_photo(200, 300, seed=2)
     assert MIN_BITS * count_new_pixels(photo) > 2.5 * 200 * 300
     monkeypatch.setattr(lossless_forms, "pack_lossless", None)
-    data = encode_picture(Picture(photo), tiny_model, EncodeOptions(LEVEL_OF_100))
+    data = encode_picture(Picture(photo), tiny_model, EncodeOptions(TOP_LEVEL))
     assert kinds_of(data) == [SLICE_TYPE]
 
 
 def test_a_lossless_form_that_is_larger_is_not_taken(tiny_model: Model):
     page = Picture(np.asarray(text()))
-    for level in (0, LEVEL_OF_100):
+    for level in (0, TOP_LEVEL):
         data = encode_picture(page, tiny_model, EncodeOptions(level))
         exact = encode_picture(page, tiny_model, EncodeOptions(level, lossless=True))
         assert len(data) <= len(exact)

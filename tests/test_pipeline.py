@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+from conftest import TINY_TOP_LEVEL as TOP_LEVEL
 from conftest import make_photo
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,7 +13,6 @@ from vaecodec.codec import slice_coder as latents
 from vaecodec.codec import tiling
 from vaecodec.codec.decoder import DecodeOptions, decode_picture
 from vaecodec.codec.encoder import EncodeOptions, encode_picture
-from vaecodec.codec.quality import LEVEL_OF_100
 from vaecodec.codec.tiling import Region
 from vaecodec.entropy.tables import PRECISION
 from vaecodec.errors import CorruptSymbolsError, FormatError, ModelError, UsageError
@@ -45,7 +45,7 @@ def test_grey_comes_back_grey(tiny_model: Model):
 def test_size_and_quality_rise_with_the_level(tiny_model: Model):
     pixels = make_photo(128, 160, seed=3)
     sizes, qualities = [], []
-    for level in range(0, LEVEL_OF_100 + 1, 256):
+    for level in range(0, TOP_LEVEL + 1, 256):
         data = encode_picture(Picture(pixels), tiny_model, EncodeOptions(level))
         sizes.append(len(data))
         qualities.append(psnr_db(pixels, decode_picture(data, tiny_model).pixels))

@@ -15,7 +15,8 @@ from click.testing import CliRunner, Result
 from vaecodec import processor
 from vaecodec.__main__ import main
 from vaecodec.network.precision import choose_precision
-from vaecodec.network.weights import default_weights_path, load_weights
+from vaecodec.network.weight_files import shipped_weights_path
+from vaecodec.network.weights import load_weights
 
 X86 = """processor\t: 0
 model name\t: Example  Processor 9000
@@ -71,7 +72,7 @@ def test_models_that_are_found_are_listed_and_those_that_are_none(
     broken.write_bytes(b"no model")
     monkeypatch.setenv("VAECODEC_MODELS", f"{tiny_model_path.parent}:{broken}")
     models = {model["file"]: model for model in json.loads(system("--json").stdout)["models"]}
-    shipped = default_weights_path()
+    shipped = shipped_weights_path()
     for path in (shipped, tiny_model_path):
         assert models[str(path)]["model"] == load_weights(path).model_id.hex()
     assert "not a vaecodec model" in models[str(broken)]["fault"]

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -258,7 +259,7 @@ def test_a_model_whose_weights_do_not_fit_does_not_start_a_training(
     else:
         config = {**config, "width": 8}
     broken, out = tmp_path / "broken.safetensors", tmp_path / "l.safetensors"
-    save_weights(broken, config, {}, net, w.scale_parameters, w.y_tables, w.z_tables)
+    save_weights(broken, replace(w, config=config, net=net))
     result = train(folder, "--from", broken, "-o", out, "--steps", 1, *FAST[2:])
     assert result.exit_code == 1
     assert "the model's weights do not fit its configuration" in result.stderr

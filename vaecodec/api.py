@@ -2,7 +2,7 @@
 
 import vaecodec
 
-data = vaecodec.encode(image, quality=60)   # a PIL image or an array
+data = vaecodec.encode(image, quality=75)   # a PIL image or an array
 image = vaecodec.decode(data)               # a PIL image with EXIF, ICC and XMP in .info
 
 codec = vaecodec.Codec(device="cuda")       # the same with a device or a model of one's own
@@ -37,7 +37,7 @@ from vaecodec.codec.canvas import Canvas
 from vaecodec.codec.decoder import DecodeOptions, decode_picture
 from vaecodec.codec.effort import DEFAULT_EFFORT
 from vaecodec.codec.encoder import EncodeOptions, encode_picture
-from vaecodec.codec.quality import DEFAULT_QUALITY, level_of_quality, quality_of_level
+from vaecodec.codec.quality import quality_of_file, scale_of
 from vaecodec.codec.targets import meet_target, one_target
 from vaecodec.errors import UsageError
 from vaecodec.format.container import MAX_PIXELS, describe, read_header
@@ -87,9 +87,9 @@ class DecodeParameters(TypedDict, total=False):
 class Codec:
     """A loaded model, used for any number of pictures, from several threads if wanted.
 
-    `model`: path of a weight file, None for the one that ships (and, in decoding, for whichever
-    model a file names); `device`: auto, cpu, cuda or mps; `backend`: auto, onnx or torch. Raises
-    ModelError and UsageError.
+    `model`: path of a weight file, or "visual" or "psnr", which ship; None for the first of these
+    (and, in decoding, for whichever model a file names); `device`: auto, cpu, cuda or mps;
+    `backend`: auto, onnx or torch. Raises ModelError and UsageError.
     """
 
     def __init__(self, model: FilePath | None = None, device: str = "auto", backend: str = "auto"):
@@ -121,9 +121,10 @@ class Codec:
         `image`: a PIL image of any mode, or an array uint8, uint16 or float in 0..1 of shape
         `[H, W]` (grey), `[H, W, 3]` (RGB) or `[H, W, 4]` (RGBA, not uint16), or a torch tensor
         `[3, H, W]` or `[1, H, W]`, uint8 or float in 0..1, which stays on the device that the codec
-        works on; floats are coded as 8 bits. `quality`: 0 to 100, 60 where neither it nor a target
-        is given; `alpha_quality`: of transparency, None for lossless; `target_size` in bytes,
-        `target_bpp` in bits per pixel, `target_psnr` in dB, `target_ms_ssim` in 0..1,
+        works on; floats are coded as 8 bits. `quality`: 0 to 100, with the visual model the
+        SSIMULACRA 2 score to expect of a photograph, 75 (with the psnr model 60) where neither it
+        nor a target is given; `alpha_quality`: of transparency, None for lossless; `target_size` in
+        bytes, `target_bpp` in bits per pixel, `target_psnr` in dB, `target_ms_ssim` in 0..1,
         `target_ssimulacra2` up to 100 (70 is not annoying, 80 invisible side by side): one of them
         in place of a quality, of which `best_effort` takes the nearest that can be had; `effort`: 0
         (fastest) to 9 (smallest), which takes at most about `timeout` seconds for refinement;
@@ -143,9 +144,10 @@ class Codec:
         if not timeout > 0:
             raise UsageError(f"timeout {timeout:g} is not above 0 seconds")
         picture = self._picture(image, target).without_metadata(kinds_to_strip(strip))
+        scale = scale_of(self._encoding_model)
         options = EncodeOptions(
-            level_of_quality(DEFAULT_QUALITY if quality is None else quality, effort),
-            None if alpha_quality is None else level_of_quality(alpha_quality),
+            scale.level(scale.default if quality is None else quality, effort),
+            None if alpha_quality is None else scale.level(alpha_quality),
             as_passphrase(passphrase),
             effort,
             timeout,
@@ -296,7 +298,8 @@ def info(source: VaeSource) -> dict[str, Any]:
     prints. Raises FormatError."""
     with opened(source) as file:
         facts = describe(file)
-    return {**facts, "quality": round(quality_of_level(facts.pop("level")), 2)}
+    quality = quality_of_file(bytes.fromhex(facts["model"]), facts["level"])
+    return {**facts, "quality": quality}
 
 
 _default: Codec | None = None

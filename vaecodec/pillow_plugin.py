@@ -1,7 +1,7 @@
 """Pillow opens and saves .vae files after `vaecodec.register()`, or after importing this module.
 
 image = Image.open("photo.vae")           # size, mode and metadata; pixels are decoded when used
-image.save("copy.vae", quality=60)        # and whatever else vaecodec.encode takes
+image.save("copy.vae", quality=75)        # and whatever else vaecodec.encode takes
 """
 
 import io

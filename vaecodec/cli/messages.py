@@ -16,7 +16,7 @@ import click
 from vaecodec.cli.faults import fault_text, say_fault
 from vaecodec.cli.options import JSON, QUIET, VERBOSE
 from vaecodec.cli.streams import is_pipe
-from vaecodec.codec.quality import quality_of_level
+from vaecodec.codec.quality import scale_of
 from vaecodec.errors import VaecodecError
 from vaecodec.format.container import Header, describe, read_header
 
@@ -55,7 +55,7 @@ class FileReport:
             "width": header.width,
             "height": header.height,
             "mode": header.mode,
-            "quality": round(quality_of_level(header.level), 2),
+            "quality": round(scale_of(model).quality(header.level), 1),
             "level": header.level,
             "bytes_in": bytes_in,
             "bytes_out": bytes_out,

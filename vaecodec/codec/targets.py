@@ -6,7 +6,7 @@ import math
 
 from vaecodec.codec.decoder import decode_picture
 from vaecodec.codec.encoder import EncodeOptions, PictureEncoder, Progress, stage
-from vaecodec.codec.quality import quality_of_level
+from vaecodec.codec.quality import scale_of
 from vaecodec.codec.rate_control import Target, Trial, require, search
 from vaecodec.errors import UsageError
 from vaecodec.format.container import describe
@@ -122,4 +122,4 @@ def meet_target(
     if not best_effort:
         require(target_of(kind, value), trial, UNITS[kind])
     reached = "" if kind == "size" else f", {trial.value:.4g} {UNITS[kind]}"
-    return trial.data, f", quality {quality_of_level(trial.level):.1f}{reached}"
+    return trial.data, f", quality {scale_of(model).quality(trial.level):.1f}{reached}"

@@ -7,10 +7,18 @@ import click
 
 from vaecodec.cli.faults import EPILOG
 from vaecodec.cli.messages import FileReport, Voice, reporting
-from vaecodec.cli.options import FORCE, LIMIT, OUTPUT, PATH, ModelChoice, choosing_model
+from vaecodec.cli.options import (
+    FORCE,
+    LIMIT,
+    OUTPUT,
+    PATH,
+    ModelChoice,
+    choosing_model,
+    tuning,
+)
 from vaecodec.cli.param_types import RegionType, SizeType
 from vaecodec.cli.streams import check_output, is_pipe, naming, open_input, write_output
-from vaecodec.codec.quality import DEFAULT_QUALITY, level_of_quality
+from vaecodec.codec.quality import scale_of
 from vaecodec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,9 +40,8 @@ if TYPE_CHECKING:
     "-q",
     "--quality",
     type=click.FloatRange(0, 100),
-    default=DEFAULT_QUALITY,
-    show_default=True,
-    help="Of vaecodec, about; adjusted where the other codec cannot come to that size.",
+    default=None,
+    help="Of vaecodec, as of encode; adjusted where the other codec cannot come to that size.",
 )
 @click.option(
     "--target-size",
@@ -52,11 +59,12 @@ if TYPE_CHECKING:
 @FORCE
 @reporting
 @choosing_model
+@tuning
 @LIMIT
 def compare(
     source: Path,
     against: str,
-    quality: float,
+    quality: float | None,
     target_size: float | None,
     crop: "Region | None",
     output: Path | None,
@@ -88,7 +96,8 @@ def compare(
         with naming(source):
             original = _read_part(source, crop, max_pixels, report)
             loaded = choice.load()
-            level = level_of_quality(quality)
+            scale = scale_of(loaded)
+            level = scale.level(scale.default if quality is None else quality)
             with report.timing("compare"):
                 shown = show_all(original.pixels, loaded, codecs, level, target_size)
         page = render(original, shown).encode("utf-8")

@@ -28,11 +28,12 @@ from vaecodec.cli.options import (
     TIMEOUT,
     ModelChoice,
     choosing_model,
+    tuning,
 )
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from vaecodec.cli.progress import Progress
 from vaecodec.cli.streams import check_output, copy_times, is_pipe, naming, open_input, write_output
-from vaecodec.codec.quality import DEFAULT_QUALITY, level_of_quality
+from vaecodec.codec.quality import scale_of
 from vaecodec.errors import UsageError
 from vaecodec.format.container import MAGIC, METADATA_TYPES
 
@@ -87,6 +88,7 @@ METADATA_KINDS = tuple(METADATA_TYPES)
 @FORCE
 @reporting
 @choosing_model
+@tuning
 @LIMIT
 @many_files
 def encode(
@@ -129,7 +131,6 @@ def encode(
 
     loader = choice.loader()
     shown = single is not None and voice.shows_progress
-    quality = DEFAULT_QUALITY if quality is None else quality
     work = _Encoding(loader, target, passphrase, shown, quality, **settings)
     if single is not None:
         voice.work_on_one(work, sources[0], single)
@@ -149,7 +150,7 @@ class _Encoding:
     target: tuple[str, float] | None
     passphrase: bytes | None
     shown: bool
-    quality: float
+    quality: float | None
     lossless: bool
     best_effort: bool
     effort: int
@@ -201,8 +202,10 @@ class _Encoding:
         from vaecodec.codec.targets import meet_target
         from vaecodec.picture.reader import read_picture
 
-        alpha_level = None if self.alpha_quality is None else level_of_quality(self.alpha_quality)
-        level = level_of_quality(self.quality, self.effort)
+        scale = scale_of(model)
+        alpha_level = None if self.alpha_quality is None else scale.level(self.alpha_quality)
+        quality = scale.default if self.quality is None else self.quality
+        level = scale.level(quality, self.effort)
         mask = None if self.roi is None else read_picture(self.roi, self.max_pixels).pixels
         with Progress(self.shown) as progress:
             options = EncodeOptions(

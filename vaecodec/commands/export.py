@@ -21,15 +21,16 @@ from vaecodec.errors import UsageError
 def export(model: Path, output: Path | None, force: bool, quiet: bool) -> None:
     """Write a model's float network as ONNX graphs.
 
-    MODEL is a weight file (.safetensors), or 'default'. The graphs are for other programs: vaecodec
+    MODEL is a weight file (.safetensors), visual or psnr. The graphs are for other programs: vaecodec
     itself makes them from the weight file whenever it runs. Each names its model in its metadata,
     and its inputs, outputs and sizes.
     """
     from vaecodec.atomic_files import check_writable, write_whole
     from vaecodec.inference.onnx_graphs import graph_bytes, graph_names
-    from vaecodec.network.weights import check_parameters, default_weights_path, load_weights
+    from vaecodec.network.weight_files import weights_path
+    from vaecodec.network.weights import check_parameters, load_weights
 
-    weights = load_weights(default_weights_path() if str(model) == "default" else model)
+    weights = load_weights(weights_path(model))
     check_parameters(weights)
     folder = output or Path(f"{model.stem}.onnx")
     try:

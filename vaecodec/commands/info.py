@@ -13,8 +13,9 @@ from vaecodec.cli.messages import lossless_words
 from vaecodec.cli.options import FORCE, JSON, LIMIT, PATH, ModelChoice, choosing_model
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
 from vaecodec.cli.streams import naming, open_input
-from vaecodec.codec.quality import quality_of_level
+from vaecodec.codec.quality import quality_of_file
 from vaecodec.errors import UsageError
+from vaecodec.network.weight_files import weights_path
 from vaecodec.version import __version__
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def info(
 ) -> None:
     """Say what .vae files or models hold, without decoding them.
 
-    Checksums are checked before. Of a model (.safetensors, or 'default') its card is printed.
+    Checksums are checked before. Of a model (.safetensors, visual or psnr) its card is printed.
     """
     from vaecodec.format.container import describe
 
@@ -64,8 +65,9 @@ def info(
         return
     if source is None:
         raise UsageError("name a FILE, or ask for this machine with --system")
-    if source.suffix == ".safetensors" or (str(source) == "default" and not source.exists()):
-        _print_card(source, as_json)
+    model = weights_path(source)
+    if model.suffix == ".safetensors":
+        _print_card(model, as_json)
         return
     file = open_input(source)
     with file, naming(source):
@@ -78,14 +80,14 @@ def info(
     facts = {
         "file": str(source),
         **facts,
-        "quality": round(quality_of_level(facts.pop("level")), 2),
+        "quality": quality_of_file(bytes.fromhex(facts["model"]), facts["level"]),
     }
     if as_json:
         click.echo(json.dumps(facts))
         return
     parts = ", ".join(f"{name} {size}" for name, size in facts["parts"].items())
     slices, lossless = facts["slices"], facts["lossless_slices"]
-    quality = "" if lossless == slices else f", quality {facts['quality']:g}"
+    quality = "" if lossless == slices else _quality_words(facts["quality"], facts["level"])
     kinds = lossless_words(lossless, slices)
     counted = "1 slice" if slices == 1 else f"{slices} slices"
     click.echo(f"{source}: {facts['width']}x{facts['height']} {facts['mode']}{quality}{kinds}")
@@ -93,10 +95,18 @@ def info(
     click.echo(f"  model {facts['model']}" + (", encrypted" if facts["encrypted"] else ""))
 
 
-def _print_card(path: Path, as_json: bool) -> None:
-    from vaecodec.network.weights import default_weights_path, load_weights
+def _quality_words(quality: float | None, level: int) -> str:
+    return (
+        f", level {level} of a model that is not here"
+        if quality is None
+        else f", quality {quality:g}"
+    )
 
-    weights = load_weights(path if path.suffix else default_weights_path())
+
+def _print_card(path: Path, as_json: bool) -> None:
+    from vaecodec.network.weights import load_weights
+
+    weights = load_weights(path)
     card = {"model": weights.model_id.hex(), "network": weights.config, **weights.card}
     if as_json:
         click.echo(json.dumps(card))

@@ -10,11 +10,19 @@ import click
 
 from vaecodec.cli.faults import EPILOG
 from vaecodec.cli.messages import FileReport, Voice, reporting
-from vaecodec.cli.options import FORCE, LIMIT, OUTPUT, PATH, ModelChoice, choosing_model
+from vaecodec.cli.options import (
+    FORCE,
+    LIMIT,
+    OUTPUT,
+    PATH,
+    ModelChoice,
+    choosing_model,
+    tuning,
+)
 from vaecodec.cli.param_types import DimensionsType
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
 from vaecodec.cli.streams import check_output, is_pipe, naming, open_input, write_output
-from vaecodec.codec.quality import DEFAULT_QUALITY, level_of_quality
+from vaecodec.codec.quality import scale_of
 from vaecodec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +36,7 @@ if TYPE_CHECKING:
     "--quality",
     type=click.FloatRange(0, 100),
     default=None,
-    help=f"As of encode.  [default: {DEFAULT_QUALITY:g}]",
+    help="As of encode.",
 )
 @click.option(
     "--like",
@@ -56,6 +64,7 @@ if TYPE_CHECKING:
 @FORCE
 @reporting
 @choosing_model
+@tuning
 @LIMIT
 def sample(
     size: tuple[int, int] | None,
@@ -120,7 +129,8 @@ def _drawing(
 
     if like is None:
         loaded = choice.load()
-        level = level_of_quality(DEFAULT_QUALITY if quality is None else quality)
+        scale = scale_of(loaded)
+        level = scale.level(scale.default if quality is None else quality)
         wanted = size or (768, 512)
         return lambda seed: (draw_file(loaded, wanted, level, seed, max_pixels), loaded)
 

@@ -172,12 +172,13 @@ def _beginning(
     and what is preserved unless something else is asked for."""
     from vaecodec.network.config import PRESETS
     from vaecodec.network.vae import checked_config
-    from vaecodec.network.weights import default_weights_path, load_weights
+    from vaecodec.network.weight_files import weights_path
+    from vaecodec.network.weights import load_weights
     from vaecodec.training.options import FINE_TUNING, METRICS, Recipe, metric_of_card
 
     if start is None:
         return None, *_apply(changes, PRESETS[preset], Recipe(), given=False), METRICS[0]
-    start = default_weights_path() if str(start) == "default" else start
+    start = weights_path(start)
     learned = load_weights(start)
     network, recipe = _apply(changes, checked_config(learned), FINE_TUNING, given=True)
     return start, network, recipe, metric_of_card(learned.card)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from vaecodec.codec.decoder import decode_picture
 from vaecodec.codec.encoder import EncodeOptions, encode_picture
-from vaecodec.codec.quality import quality_of_level
+from vaecodec.codec.quality import scale_of
 from vaecodec.codec.rate_control import TOLERANCE, Target, Trial, require, search
 from vaecodec.codec.targets import encode_to_target
 from vaecodec.codec.tiling import Region
@@ -74,7 +74,7 @@ def show_own(
         data, level = trial.data, trial.level
     title = f"vaecodec {__version__}, model {model.model_id.hex()}"
     decoded = decode_picture(data, model).pixels
-    return _shown("vaecodec", title, quality_of_level(level), data, decoded, pixels)
+    return _shown("vaecodec", title, scale_of(model).quality(level), data, decoded, pixels)
 
 
 def show_reference(pixels: np.ndarray, codec: AnyReferenceCodec, size_bytes: int) -> Shown:

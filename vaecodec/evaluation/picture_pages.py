@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from vaecodec.atomic_files import write_text
-from vaecodec.codec.quality import DEFAULT_QUALITY, level_of_quality
+from vaecodec.codec.quality import scale_of
 from vaecodec.evaluation.comparison import show_all
 from vaecodec.evaluation.comparison_page import Original, render
 from vaecodec.evaluation.own_codec import OwnCodec
@@ -30,6 +30,8 @@ def write_pages(
     (folder / PAGES).mkdir(exist_ok=True)
     versions = [str(codec.version()) for codec in (own, *codecs)]
     model = load_model(own.path, "cpu")
+    scale = scale_of(model)
+    level = scale.level(scale.default)
     for source in sources:
         made_of = json.dumps([source.sha256, source.name, *versions])
         name = f"{source.path.stem}-{hashlib.sha256(made_of.encode()).hexdigest()[:12]}.html"
@@ -37,6 +39,5 @@ def write_pages(
         if not path.exists():
             picture = read_picture(source.path, MAX_PICTURE_PIXELS)
             original = Original.of(picture, source.name, source.path.stat().st_size, None)
-            level = level_of_quality(DEFAULT_QUALITY)
             write_text(path, render(original, show_all(original.pixels, model, codecs, level)))
         yield source.name, f"{PAGES}/{quote(name)}"

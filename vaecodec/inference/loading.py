@@ -11,7 +11,8 @@ from vaecodec.cores import available_cores
 from vaecodec.errors import UsageError
 from vaecodec.forks import renew_after_fork
 from vaecodec.inference.model import Model
-from vaecodec.network.weights import default_weights_path, find_weights, load_weights
+from vaecodec.network.weight_files import shipped_weights_path, weights_path
+from vaecodec.network.weights import find_weights, load_weights
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 BACKENDS = ("auto", "onnx", "torch")
@@ -26,12 +27,13 @@ def load_model(
     """Load a weight file for a `device` (auto, cpu, cuda or mps) and a `backend` (auto, onnx or
     torch).
 
-    `path` None: the model named `model_id`, wherever it is found; without a name, the one that
-    ships. Raises ModelError, and UsageError for what is not available here.
+    `path`: of a weight file, or "visual" or "psnr", which ship. None: the model named `model_id`,
+    wherever it is found; without a name, the default one. Raises ModelError, and UsageError for
+    what is not available here.
     """
     backend = choose_backend(backend, device)
     if path is not None or model_id is None:
-        weights = load_weights(default_weights_path() if path is None else Path(path))
+        weights = load_weights(shipped_weights_path() if path is None else weights_path(Path(path)))
     else:
         weights = find_weights(model_id)
     if backend == "onnx":

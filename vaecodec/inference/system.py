@@ -8,7 +8,8 @@ from typing import Any
 from vaecodec.cores import available_cores
 from vaecodec.errors import ModelError
 from vaecodec.inference.loading import choose_backend
-from vaecodec.network.weights import known_weight_files, load_weights
+from vaecodec.network.weight_files import known_weight_files
+from vaecodec.network.weights import load_weights
 from vaecodec.processor import processor_features, processor_name
 
 PACKAGES = ("torch", "onnxruntime", "pillow", "numpy", "constriction", "safetensors", "click")

@@ -1,19 +1,13 @@
 """Weight files: safetensors with the float network, the integer network and the tables.
 
-A model's identity is the first 8 bytes of the SHA-256 of its file, so that any tool can check it.
 Tensors:  net.*    parameters of vae.VAE: float16, float32 (front end, biases), or int8 with the
                    step of each output channel in net.*.step (float32)
           scale.*  integers of IntegerScaleNetwork
           tables.y, tables.z              int32 tables (see entropy/tables), one after the other
           tables.y_sizes, tables.z_sizes  int32 lengths of the tables
-Metadata: "vaecodec": JSON with "format", "config" (sizes of the network) and "card" (free text).
-Format 2 names the sizes that FIRST_GENERATION gives to format 1.
 """
 
-import hashlib
 import json
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,14 +21,17 @@ from vaecodec.atomic_files import write_whole
 from vaecodec.entropy.scales import SCALE_COUNT
 from vaecodec.entropy.tables import check_table
 from vaecodec.errors import ModelError
-from vaecodec.format.container import MODEL_ID_BYTES
 from vaecodec.network.config import parameter_shapes
+from vaecodec.network.weight_files import (
+    FORMATS,
+    METADATA_ENTRY,
+    describe_weights,
+    find_weight_file,
+    identity,
+    read_weight_file,
+)
 
-FORMATS = (1, 2)  # read; written is the last
-FIRST_GENERATION = {"anchors": 6, "elementwise": 0}  # of format 1, which does not name these sizes
-DEFAULT_NAME = "default.safetensors"
 STEP_SUFFIX = ".step"
-MAX_FILE_BYTES = 256 * 2**20
 
 
 @dataclass(frozen=True)
@@ -66,22 +63,11 @@ def _as_float(tensor: np.ndarray, step: np.ndarray | None) -> np.ndarray:
     return result
 
 
-def default_weights_path() -> Path:
-    """The model that ships with the package, beside it in a checkout."""
-    package = Path(__file__).parents[1]
-    installed = package / "models" / DEFAULT_NAME
-    return installed if installed.exists() else package.parent / "models" / DEFAULT_NAME
-
-
 def find_weights(model_id: bytes) -> Weights:
     """The weights of a model, from one of `known_weight_files`. Raises ModelError."""
-    for path in known_weight_files():
-        try:
-            data = _read(path)
-        except ModelError:
-            continue
-        if identity(data) == model_id:
-            return _unpack(path, data, model_id)
+    found = find_weight_file(model_id)
+    if found is not None:
+        return _unpack(*found, model_id)
     raise ModelError(
         f"was made with model {model_id.hex()}, which is not here; list its folder in"
         " VAECODEC_MODELS",
@@ -89,37 +75,10 @@ def find_weights(model_id: bytes) -> Weights:
     )
 
 
-def known_weight_files() -> Iterator[Path]:
-    """The weight files that ship, and those that VAECODEC_MODELS lists, there or not.
-
-    VAECODEC_MODELS holds files and folders, separated as in PATH.
-    """
-    listed = os.environ.get("VAECODEC_MODELS", "").split(os.pathsep)
-    for place in (default_weights_path().parent, *map(Path, filter(None, listed))):
-        yield from sorted(place.glob("*.safetensors")) if place.is_dir() else [place]
-
-
-def identity(data: bytes) -> bytes:
-    """The name of a model in the files it makes: the first bytes of the SHA-256 of its weight
-    file."""
-    return hashlib.sha256(data).digest()[:MODEL_ID_BYTES]
-
-
 def load_weights(path: Path) -> Weights:
     """Read and check a weight file. Raises ModelError; nothing in the file is ever executed."""
-    data = _read(path)
+    data = read_weight_file(path)
     return _unpack(path, data, identity(data))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        too_large = path.stat().st_size > MAX_FILE_BYTES
-        data = b"" if too_large else path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot read the model: {error.strerror}") from None
-    if too_large:
-        raise ModelError(f"{path}: over {MAX_FILE_BYTES} bytes, not a vaecodec model")
-    return data
 
 
 def _unpack(path: Path, data: bytes, model_id: bytes) -> Weights:
@@ -131,13 +90,8 @@ def _unpack(path: Path, data: bytes, model_id: bytes) -> Weights:
 
 def _weights_of(data: bytes, model_id: bytes) -> Weights:
     tensors = load_tensors(data)
-    header_bytes = int.from_bytes(data[:8], "little")
-    metadata = json.loads(data[8 : 8 + header_bytes])["__metadata__"]
-    description = json.loads(metadata["vaecodec"])
-    if description["format"] not in FORMATS:
-        raise ValueError(f"weight format {description['format']}, this program reads {FORMATS}")
-    named = {str(name): int(value) for name, value in description["config"].items()}
-    config = FIRST_GENERATION | named if description["format"] == 1 else named
+    description = describe_weights(data)
+    config = description.config
     net = {name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")}
     for name, tensor in net.items():
         step = net.get(f"{name}{STEP_SUFFIX}")
@@ -154,7 +108,7 @@ def _weights_of(data: bytes, model_id: bytes) -> Weights:
         raise ValueError("wrong number of tables")
     return Weights(
         config=config,
-        card=dict(description["card"]),
+        card=description.card,
         net=net,
         scale_parameters={name[6:]: t for name, t in tensors.items() if name.startswith("scale.")},
         y_tables=y_tables,
@@ -177,26 +131,18 @@ def _split(flat: np.ndarray, sizes: np.ndarray) -> list[np.ndarray]:
     return tables
 
 
-def save_weights(
-    path: Path,
-    config: dict[str, int],
-    card: dict[str, Any],
-    net: dict[str, np.ndarray],
-    scale_parameters: dict[str, np.ndarray],
-    y_tables: list[np.ndarray],
-    z_tables: list[np.ndarray],
-) -> None:
-    """Write a weight file whole or not at all."""
-    tensors = {f"net.{name}": tensor for name, tensor in net.items()}
-    tensors |= {f"scale.{name}": tensor for name, tensor in scale_parameters.items()}
-    for letter, tables in (("y", y_tables), ("z", z_tables)):
+def save_weights(path: Path, weights: Weights) -> None:
+    """Write a weight file whole or not at all; its identity follows from what is written."""
+    tensors = {f"net.{name}": tensor for name, tensor in weights.net.items()}
+    tensors |= {f"scale.{name}": tensor for name, tensor in weights.scale_parameters.items()}
+    for letter, tables in (("y", weights.y_tables), ("z", weights.z_tables)):
         tensors[f"tables.{letter}"] = np.concatenate(tables).astype(np.int32)
         tensors[f"tables.{letter}_sizes"] = np.array([len(table) for table in tables], np.int32)
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in sorted(tensors.items())}
     description = json.dumps(
-        {"format": FORMATS[-1], "config": config, "card": card}, sort_keys=True
+        {"format": FORMATS[-1], "config": weights.config, "card": weights.card}, sort_keys=True
     )
-    data = save_tensors(tensors, metadata={"vaecodec": description})
+    data = save_tensors(tensors, metadata={METADATA_ENTRY: description})
     write_whole(path, lambda file: file.write(data), overwrite=True)
 
 

@@ -8,12 +8,14 @@ run time and codes better than any formula.
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from vaecodec.codec.quality import CARD_ENTRY
 from vaecodec.codec.slice_coder import Symbols, quantise_slice
 from vaecodec.entropy.integer_scale_network import integer_parameters
 from vaecodec.entropy.scales import LEVEL_UNIT, SCALE_COUNT, nearest_anchor, scale_of_index
@@ -26,6 +28,7 @@ from vaecodec.network.layers import EightBitConv
 from vaecodec.network.scale_network import magnitude_code
 from vaecodec.network.vae import _SCALE_PREFIX, VAE
 from vaecodec.network.weights import STEP_SUFFIX, Weights, save_weights
+from vaecodec.training.quality_scores import measure_quality_scores
 
 PRIOR_SAMPLES = 200.0  # weight of the logistic prior in a table, in samples
 Z_RADIUS = 63
@@ -33,12 +36,17 @@ WIDE_TAIL = (0.02, 3.0)  # share and width of the prior's second, wider part
 
 
 def export_model(
-    network: VAE, pictures: Sequence[np.ndarray], card: dict[str, Any], path: Path
+    network: VAE,
+    pictures: Sequence[np.ndarray],
+    card: dict[str, Any],
+    path: Path,
+    scored: Sequence[np.ndarray] = (),
 ) -> None:
     """Write `network` as a weight file.
 
     `pictures`: uint8 `[H, W, 3]` samples for the tables, of at least 16 pixels a side; of larger
-    ones a part of the size of a slice counts.
+    ones a part of the size of a slice counts. `scored`: pictures, not of the training, by whose
+    scores the qualities of a model for the eye are told.
     """
     weights = _with_prior_tables(network, card)
     y_counts = _Counts([_y_radius(index) for index in range(SCALE_COUNT)])
@@ -49,15 +57,15 @@ def export_model(
             y_counts.add(residuals, indices)
         first = nearest_anchor(level) * network.config.cz
         z_counts.add(symbols.z, first + np.arange(network.config.cz))
-    save_weights(
-        path,
-        weights.config,
-        weights.card,
-        weights.net,
-        weights.scale_parameters,
-        [_y_table(index, counts) for index, counts in enumerate(y_counts.per_table())],
-        [_z_table(counts) for counts in z_counts.per_table()],
+    weights = replace(
+        weights,
+        y_tables=[_y_table(index, counts) for index, counts in enumerate(y_counts.per_table())],
+        z_tables=[_z_table(counts) for counts in z_counts.per_table()],
     )
+    scores = measure_quality_scores(Model(weights, model.transforms), scored)
+    if scores is not None:
+        weights = replace(weights, card=weights.card | {CARD_ENTRY: scores})
+    save_weights(path, weights)
 
 
 def _with_prior_tables(network: VAE, card: dict[str, Any]) -> Weights:

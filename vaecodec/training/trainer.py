@@ -4,7 +4,7 @@ import copy
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -133,9 +133,9 @@ class Trainer:
             return {}
         load_checkpoint(self._file("best"), self.network, self.ema, None)
         network = self.ema.cpu().float()
-        export_model(
-            network, self.sampler.first_pictures(TABLE_PICTURES), self._card(), self.options.output
-        )
+        samples = self.sampler.first_pictures(TABLE_PICTURES)
+        scored = self._pictures_of("validation") if self.options.metric == "visual" else ()
+        export_model(network, samples, self._card(), self.options.output, list(scored))
         crops = self._crops_of("test")
         result = {"validation": self.best, "steps": self.step}
         if crops:
@@ -287,12 +287,15 @@ class Trainer:
         return [{"params": rest, "scale": 1.0}, {"params": fast, "scale": self.recipe.fast}]
 
     def _crops_of(self, split: str) -> list[Tensor]:
+        return [
+            torch.from_numpy(validation_crop(pixels, VALIDATION_SIDE).copy())
+            for pixels in self._pictures_of(split)
+        ]
+
+    def _pictures_of(self, split: str) -> Iterator[np.ndarray]:
         folder = self.options.validation_folder if split == "validation" else None
-        crops = []
         for source in self.sources[split][:64]:
-            pixels = read_rgb((folder or self.options.folder) / source.path)
-            crops.append(torch.from_numpy(validation_crop(pixels, VALIDATION_SIDE).copy()))
-        return crops
+            yield read_rgb((folder or self.options.folder) / source.path)
 
     def _card(self) -> dict[str, Any]:
         options = self.options.to_json()

@@ -1,0 +1,114 @@
+"""Where weight files are, and what they say of themselves, read without numpy.
+
+A model's identity is the first 8 bytes of the SHA-256 of its file, so that any tool can check it. A
+file is of safetensors; its metadata entry "vaecodec" is JSON with "format", "config" (sizes of the
+network) and "card" (free text, and what QualityScale reads). Format 2 names the sizes that
+FIRST_GENERATION gives to format 1.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vaecodec.errors import ModelError
+from vaecodec.format.container import MODEL_ID_BYTES
+
+FORMATS = (1, 2)  # read; written is the last
+FIRST_GENERATION = {"anchors": 6, "elementwise": 0}  # of format 1, which does not name these sizes
+METADATA_ENTRY = "vaecodec"
+MAX_FILE_BYTES = 256 * 2**20
+TUNES = ("visual", "psnr")  # what the models that ship preserve; the first is the default
+_DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a weight file says of its network."""
+
+    config: dict[str, int]
+    card: dict[str, Any]
+
+
+def shipped_weights_path(tune: str = TUNES[0]) -> Path:
+    """The model of one of TUNES that ships with the package, beside it in a checkout."""
+    name = f"{tune}.safetensors"
+    package = Path(__file__).parents[1]
+    installed = package / "models" / name
+    return installed if installed.exists() else package.parent / "models" / name
+
+
+def weights_path(model: Path) -> Path:
+    """The weight file that a user names: by its path, or by what it ships for, "visual" or "psnr";
+    "default" is the first of these."""
+    name = str(model)
+    if name not in (_DEFAULT, *TUNES) or model.exists():
+        return model
+    return shipped_weights_path(TUNES[0] if name == _DEFAULT else name)
+
+
+def known_weight_files() -> Iterator[Path]:
+    """The weight files that ship, and those that VAECODEC_MODELS lists, there or not.
+
+    VAECODEC_MODELS holds files and folders, separated as in PATH.
+    """
+    listed = os.environ.get("VAECODEC_MODELS", "").split(os.pathsep)
+    for place in (shipped_weights_path().parent, *map(Path, filter(None, listed))):
+        yield from sorted(place.glob("*.safetensors")) if place.is_dir() else [place]
+
+
+def find_weight_file(model_id: bytes) -> tuple[Path, bytes] | None:
+    """The path and the bytes of the known weight file of a model, None where there is none."""
+    for path in known_weight_files():
+        try:
+            data = read_weight_file(path)
+        except ModelError:
+            continue
+        if identity(data) == model_id:
+            return path, data
+    return None
+
+
+def identity(data: bytes) -> bytes:
+    """The name of a model in the files it makes: the first bytes of the SHA-256 of its weight
+    file."""
+    return hashlib.sha256(data).digest()[:MODEL_ID_BYTES]
+
+
+def read_weight_file(path: Path) -> bytes:
+    """All of a weight file. Raises ModelError."""
+    try:
+        too_large = path.stat().st_size > MAX_FILE_BYTES
+        data = b"" if too_large else path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read the model: {error.strerror}") from None
+    if too_large:
+        raise ModelError(f"{path}: over {MAX_FILE_BYTES} bytes, not a vaecodec model")
+    return data
+
+
+def describe_weights(data: bytes) -> Description:
+    """What a weight file's bytes say of it. Raises ValueError, KeyError and TypeError for what is
+    none."""
+    header_bytes = int.from_bytes(data[:8], "little")
+    metadata = json.loads(data[8 : 8 + header_bytes])["__metadata__"]
+    described = json.loads(metadata[METADATA_ENTRY])
+    if described["format"] not in FORMATS:
+        raise ValueError(f"weight format {described['format']}, this program reads {FORMATS}")
+    named = {str(name): int(value) for name, value in described["config"].items()}
+    config = FIRST_GENERATION | named if described["format"] == 1 else named
+    return Description(config, dict(described["card"]))
+
+
+def find_description(model_id: bytes) -> Description | None:
+    """What the known weight file of a model says, None where there is none."""
+    found = find_weight_file(model_id)
+    if found is None:
+        return None
+    try:
+        return describe_weights(found[1])
+    except (ValueError, KeyError, TypeError):
+        return None
