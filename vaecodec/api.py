@@ -120,19 +120,18 @@ class Codec:
 
         `image`: a PIL image of any mode, or an array uint8, uint16 or float in 0..1 of shape
         `[H, W]` (grey), `[H, W, 3]` (RGB) or `[H, W, 4]` (RGBA, not uint16), or a torch tensor
-        `[3, H, W]` or `[1, H, W]`, uint8 or float in 0..1, which stays on the device that the codec
-        works on; floats are coded as 8 bits. `quality`: 0 to 100, with the visual model the
-        SSIMULACRA 2 score to expect of a photograph, 75 (with the psnr model 60) where neither it
-        nor a target is given; `alpha_quality`: of transparency, None for lossless; `target_size` in
-        bytes, `target_bpp` in bits per pixel, `target_psnr` in dB, `target_ms_ssim` in 0..1,
-        `target_ssimulacra2` up to 100 (70 is not annoying, 80 invisible side by side): one of them
-        in place of a quality, of which `best_effort` takes the nearest that can be had; `effort`: 0
-        (fastest) to 9 (smallest), which takes at most about `timeout` seconds for refinement;
-        `roi`: a mask of the picture's size, white where its quality matters most; `strip`: kinds of
-        metadata to leave out, "exif", "icc", "xmp" or "all"; `lossless`: every sample as it is,
-        which leaves no choice of quality, target or `roi`; `passphrase`: encrypts; `progress`:
-        called in this thread with the share of the work that is done, 0..1. Raises PictureError,
-        TargetError and UsageError.
+        `[3, H, W]` or `[1, H, W]`, uint8 or float in 0..1, which stays on the codec's device;
+        floats are coded as 8 bits. `quality`: 0 to 100, with the visual model the SSIMULACRA 2
+        score to expect of a photograph; 75 (with the psnr model 60) where neither it nor a target
+        is given. `alpha_quality`: of transparency, None for lossless. `target_size` in bytes,
+        `target_bpp` in bits per pixel, `target_psnr` in dB, `target_ms_ssim` in 0..1,
+        `target_ssimulacra2` up to 100 (80 is invisible side by side): one of them in place of a
+        quality, of which `best_effort` takes the nearest that can be had. `effort`: 0 (fastest) to
+        9 (smallest), which takes at most about `timeout` seconds for refinement. `roi`: a mask of
+        the picture's size, white where its quality matters most. `strip`: kinds of metadata to
+        leave out, "exif", "icc", "xmp" or "all". `lossless`: every sample as it is, without
+        quality, target or `roi`. `passphrase`: encrypts. `progress`: called in this thread with the
+        share of the work that is done, 0..1. Raises PictureError, TargetError and UsageError.
         """
         target = one_target(
             target_size, target_bpp, target_psnr, target_ms_ssim, target_ssimulacra2

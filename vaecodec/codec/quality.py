@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vaecodec.codec.effort import DEFAULT_EFFORT, LEVELS_BELOW, check_effort
 from vaecodec.entropy.scales import LEVEL_UNIT
 from vaecodec.errors import ModelError, UsageError
-from vaecodec.network.weight_files import find_description
+from vaecodec.network.weight_files import find_description, metric_of_card
 
 if TYPE_CHECKING:
     from vaecodec.inference.model import Model
@@ -27,6 +27,7 @@ class QualityScale:
     qualities: tuple[float, ...]
     levels: tuple[int, ...]
     default: float
+    levels_below: tuple[int, ...]  # by effort
 
     @classmethod
     def of(cls, config: dict[str, int], card: dict[str, Any]) -> "QualityScale":
@@ -36,14 +37,15 @@ class QualityScale:
         levels: that score is the quality. Of others 0 and 100 are the ends of the scale.
         """
         top = (config["anchors"] - 1) * LEVEL_UNIT
+        below = LEVELS_BELOW.get(metric_of_card(card), LEVELS_BELOW["psnr"])
         scores = card.get(CARD_ENTRY)
         if scores is None:
-            return cls((0.0, 100.0), (0, top), 60.0)
+            return cls((0.0, 100.0), (0, top), 60.0, below)
         if not _is_scale(scores):
             raise ModelError(f"the model's {CARD_ENTRY} are not rising scores up to 100")
         last = len(scores) - 1
         levels = tuple(round(top * place / last) for place in range(last + 1))
-        return cls(tuple(map(float, scores)), levels, 75.0)
+        return cls(tuple(map(float, scores)), levels, 75.0, below)
 
     def level(self, quality: float, effort: int = DEFAULT_EFFORT) -> int:
         """A file's level of a quality in 0..100, encoded with `effort`.
@@ -57,7 +59,7 @@ class QualityScale:
         if not 0 <= quality <= 100:
             raise UsageError(f"quality {quality:g} is not in 0..100")
         level = _interpolate(quality, self.qualities, self.levels)
-        return round(level - min(LEVELS_BELOW[effort], level / 4))
+        return round(level - min(self.levels_below[effort], level / 4))
 
     def quality(self, level: int) -> float:
         """The quality of a file's level, as if by the default effort."""

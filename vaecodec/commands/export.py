@@ -21,9 +21,9 @@ from vaecodec.errors import UsageError
 def export(model: Path, output: Path | None, force: bool, quiet: bool) -> None:
     """Write a model's float network as ONNX graphs.
 
-    MODEL is a weight file (.safetensors), visual or psnr. The graphs are for other programs: vaecodec
-    itself makes them from the weight file whenever it runs. Each names its model in its metadata,
-    and its inputs, outputs and sizes.
+    MODEL is a weight file (.safetensors), visual or psnr. The graphs are for other programs:
+    vaecodec itself makes them from the weight file whenever it runs. Each names its model in its
+    metadata, and its inputs, outputs and sizes.
     """
     from vaecodec.atomic_files import check_writable, write_whole
     from vaecodec.inference.onnx_graphs import graph_bytes, graph_names

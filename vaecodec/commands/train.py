@@ -172,9 +172,9 @@ def _beginning(
     and what is preserved unless something else is asked for."""
     from vaecodec.network.config import PRESETS
     from vaecodec.network.vae import checked_config
-    from vaecodec.network.weight_files import weights_path
+    from vaecodec.network.weight_files import METRICS, metric_of_card, weights_path
     from vaecodec.network.weights import load_weights
-    from vaecodec.training.options import FINE_TUNING, METRICS, Recipe, metric_of_card
+    from vaecodec.training.options import FINE_TUNING, Recipe
 
     if start is None:
         return None, *_apply(changes, PRESETS[preset], Recipe(), given=False), METRICS[0]

@@ -19,11 +19,13 @@ from torch import Tensor
 from vaecodec.entropy.scales import LEVEL_UNIT, STEP
 from vaecodec.inference.interfaces import SliceToRefine
 from vaecodec.network.config import STRIDE_Y
+from vaecodec.network.distortion import distortion
 from vaecodec.network.layers import straight_through_round
 from vaecodec.network.planes import to_array, to_planes
 from vaecodec.network.precision import autocast
 from vaecodec.network.rate_distortion import log_scale_of_index, logistic_bits, quality_lambda
 from vaecodec.network.vae import VAE, network_from_weights, on_device
+from vaecodec.network.weight_files import metric_of_card
 from vaecodec.network.weights import Weights
 
 SHARPNESS = (5.0, 12.0)  # of the choice: chance of the upper integer sigmoid(k * logit(fraction))
@@ -45,6 +47,7 @@ class Refiner:
         self._device = torch.device(device)
         network = network_from_weights(weights).eval().requires_grad_(False)
         self._network = on_device(network, self._device)
+        self._metric = metric_of_card(weights.card)
 
     def __call__(
         self,
@@ -63,7 +66,7 @@ class Refiner:
         """
         if not alone:
             torch.set_num_threads(1)
-        task = _Task(self._network, self._device, given)
+        task = _Task(self._network, self._device, self._metric, given)
         start = task.v.detach().clone(), task.z.detach().clone()
         task.descend(iterations, seconds, report)
         end = task.v.detach(), task.z.detach()
@@ -74,13 +77,13 @@ class Refiner:
 class _Task:
     """The variables, constants and cost of one slice. `cost` and gradients are in bits."""
 
-    def __init__(self, network: VAE, device: torch.device, given: SliceToRefine):
+    def __init__(self, network: VAE, device: torch.device, metric: str, given: SliceToRefine):
         self.network, self.device = network, device
+        self.metric = metric if given.offsets is None else "psnr"  # only errors can be weighed
         self.t = torch.tensor([given.level / LEVEL_UNIT], device=device)
         self.x = to_planes(given.x, device)
         self.gain = network.gain(self.t)
         self.offsets: Tensor | None = None
-        self.finer: Tensor | float = 1.0
         if given.offsets is not None:
             # A finer step at the same price of a bit: the squared error weighs more by its square.
             factors = STEP ** to_planes(given.offsets, device)
@@ -101,8 +104,8 @@ class _Task:
         )
         self.halo = halo.clone()
         self.halo[:, :, given.rows, given.columns] = 0
-        # Bits that a squared error summed over the samples is worth.
-        self.weight = quality_lambda(self.t).item() * 255**2 / given.x.shape[2]
+        # Bits that a distortion of 1, in 255^2 * MSE, is worth.
+        self.weight = quality_lambda(self.t).item() * given.x.shape[0] * given.x.shape[1]
 
     def descend(self, iterations: int, seconds: float, report: Callable[[int], object]) -> None:
         """Move v and z downhill, ever more like their rounded selves."""
@@ -139,14 +142,14 @@ class _Task:
             v_hat, d, r, index = self.network.walk_steps(
                 self.v, z_hat, self.t, expected, True, self.offsets
             )
-            distortion = self._squared_error(v_hat)
+            distance = self._distortion(v_hat)
         below, log_scale = d.detach().floor(), log_scale_of_index(index)
         chance = r - below
         bits = torch.lerp(
             logistic_bits(below, log_scale), logistic_bits(below + 1, log_scale), chance
         )
         spread = SPREAD_COST * (chance * (1 - chance)).sum()
-        result: Tensor = bits.sum() + self._bits_of_z(z_hat) + self.weight * distortion + spread
+        result: Tensor = bits.sum() + self._bits_of_z(z_hat) + self.weight * distance + spread
         return result
 
     @torch.no_grad()
@@ -157,18 +160,22 @@ class _Task:
             v_hat, _, r, index = self.network.walk_steps(
                 v, z_hat, self.t, lambda d, index: d.round(), offsets=self.offsets
             )
-            distortion = self._squared_error(v_hat)
+            distance = self._distortion(v_hat)
         bits = logistic_bits(r, log_scale_of_index(index)).sum() + self._bits_of_z(z_hat)
-        result: float = (bits + self.weight * distortion).item()
+        result: float = (bits + self.weight * distance).item()
         return result
 
-    def _squared_error(self, v_hat: Tensor) -> Tensor:
+    def _distortion(self, v_hat: Tensor) -> Tensor:
         y_hat = self.halo + F.pad(v_hat / self.gain, self.margins)
         x_hat = self.network.synthesise(y_hat, self.t)
         channels, height, width = self.x.shape[1:]
         if channels == 1:
             x_hat = x_hat.mean(1, keepdim=True)
-        return ((x_hat[:, :, :height, :width] - self.x).square() * self.finer).sum()
+        x_hat = x_hat[:, :, :height, :width]
+        if self.offsets is not None:
+            return ((x_hat - self.x).square() * self.finer).mean() * 255**2
+        both = (p.expand(-1, 3, -1, -1) for p in (x_hat, self.x))
+        return distortion(*both, self.metric).sum()
 
     def _bits_of_z(self, z_hat: Tensor) -> Tensor:
         return logistic_bits(z_hat, self.network.z_log_scale(self.t)).sum()

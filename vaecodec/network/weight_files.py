@@ -21,7 +21,8 @@ FORMATS = (1, 2)  # read; written is the last
 FIRST_GENERATION = {"anchors": 6, "elementwise": 0}  # of format 1, which does not name these sizes
 METADATA_ENTRY = "vaecodec"
 MAX_FILE_BYTES = 256 * 2**20
-TUNES = ("visual", "psnr")  # what the models that ship preserve; the first is the default
+METRICS = ("visual", "psnr", "ms-ssim")  # what a model can be trained to preserve
+TUNES = METRICS[:2]  # of the models that ship; the first is the default
 _DEFAULT = "default"
 
 
@@ -112,3 +113,10 @@ def find_description(model_id: bytes) -> Description | None:
         return describe_weights(found[1])
     except (ValueError, KeyError, TypeError):
         return None
+
+
+def metric_of_card(card: dict[str, Any]) -> str:
+    """Which of METRICS a model was trained to preserve, by its card or its run's options; the first
+    generation says nothing, or calls psnr mse."""
+    named = card.get("metric", "psnr")
+    return "psnr" if named == "mse" else str(named)

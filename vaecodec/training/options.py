@@ -6,15 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vaecodec.network.config import NetworkConfig
-
-METRICS = ("visual", "psnr", "ms-ssim")  # what a training can preserve
-
-
-def metric_of_card(card: dict[str, Any]) -> str:
-    """What a model was trained to preserve, by its card or its run's options; the first generation
-    says nothing, or calls it mse."""
-    named = card.get("metric", "psnr")
-    return "psnr" if named == "mse" else str(named)
+from vaecodec.network.weight_files import metric_of_card
 
 
 @dataclass(frozen=True)
@@ -58,7 +50,7 @@ class TrainOptions:
     hours: float | None = None
     steps: int | None = None
     start: Path | None = None
-    metric: str = "visual"  # one of METRICS
+    metric: str = "visual"  # one of weight_files.METRICS
     validation_folder: Path | None = None
     device: str = "auto"
     precision: str = "auto"  # decided anew by every machine that the run comes to

@@ -23,13 +23,15 @@ def measure_quality_scores(model: Model, pictures: Sequence[np.ndarray]) -> list
     to make a better picture of a higher level.
     """
     large = [p for p in pictures if min(p.shape[:2]) >= SMALLEST_SIDE]
-    chosen = large[:: -(-len(large) // PICTURES)] if large else []
+    if not large:
+        return None
+    chosen = large[:: -(-len(large) // PICTURES)]
     steps = LEVELS_PER_ANCHOR * (model.weights.config["anchors"] - 1)
     scores = []
     for step in range(steps + 1):
         level = round(model.level_max * step / steps)
         scores.append(np.mean([_score(model, pixels, level) for pixels in chosen]))
-    if not chosen or any(high <= low for low, high in pairwise(scores)):
+    if any(high <= low for low, high in pairwise(scores)):
         return None
     return [round(float(score), 2) for score in scores]
 

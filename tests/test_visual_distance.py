@@ -9,8 +9,8 @@ from conftest import make_photo
 from PIL import Image
 
 from vaecodec.metrics import ssimulacra2 as metric
-from vaecodec.training.losses import ms_ssim
-from vaecodec.training.visual_loss import visual_distortion, weighted_sum
+from vaecodec.network.distortion import distortion
+from vaecodec.network.visual_distance import weighted_sum
 
 FOLDER = Path(__file__).parent / "ssimulacra2"
 
@@ -38,8 +38,7 @@ def test_odd_sides_too():
 def test_equal_pictures_have_no_distance_and_a_finite_gradient():
     (x,) = planes(make_photo(64, 64))
     x_hat = x.clone().requires_grad_()
-    mse = (x_hat - x).square().mean((1, 2, 3)) * 255**2
-    distance = visual_distortion(x_hat, x, mse, ms_ssim)
+    distance = distortion(x_hat, x, "visual")
     assert distance.item() == pytest.approx(0, abs=0.01)
     distance.sum().backward()
     assert torch.isfinite(x_hat.grad).all()
@@ -54,8 +53,7 @@ def test_descent_lowers_what_is_seen():
     optimiser = torch.optim.Adam([x_hat], lr=0.01)
     for _ in range(20):
         optimiser.zero_grad()
-        mse = (x_hat - x).square().mean((1, 2, 3)) * 255**2
-        visual_distortion(x_hat, x, mse, ms_ssim).sum().backward()
+        distortion(x_hat, x, "visual").sum().backward()
         optimiser.step()
     better = (x_hat.detach()[0].permute(1, 2, 0).clamp(0, 1) * 255).round().byte().numpy()
     assert metric.ssimulacra2(original, better) > metric.ssimulacra2(original, distorted) + 10

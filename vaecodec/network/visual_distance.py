@@ -7,7 +7,6 @@ alone goes wrong somewhere: SSIM-like ones drift in the colour and brightness of
 MSE holds in place.
 """
 
-from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -19,23 +18,18 @@ from vaecodec.metrics import ssimulacra2 as s2
 SSIMULACRA2_SHARE, MS_SSIM_SHARE = 0.35, 0.35  # of the distance, the rest is MSE
 MSE_PER_SUM = 6.1  # squared error of 255-step samples that a weighted sum of 1 comes with
 MSE_PER_MS_SSIM = 1100.0  # the same for 1 - MS-SSIM of luma
-LUMA = (0.299, 0.587, 0.114)
 _TINY = 1e-12  # keeps the gradient of a 4-norm finite where there is no error
 
 
-def visual_distortion(
-    x_hat: Tensor, x: Tensor, mse: Tensor, ms_ssim: Callable[[Tensor, Tensor], Tensor]
-) -> Tensor:
+def visual_distance(x_hat: Tensor, x: Tensor, mse: Tensor, unlikeness: Tensor) -> Tensor:
     """The distance of pictures `[B, 3, H, W]` in 0..1, per sample `[B]`, in units of `mse`.
 
-    `mse`: squared error of 255-step samples `[B]`; `ms_ssim`: of pictures of one channel.
+    `mse`: squared error of 255-step samples `[B]`; `unlikeness`: 1 - MS-SSIM of luma `[B]`.
     """
-    luma = torch.tensor(LUMA, device=x.device).view(1, 3, 1, 1)
-    unlike = 1 - ms_ssim((x_hat * luma).sum(1, keepdim=True), (x * luma).sum(1, keepdim=True))
     return (
         (1 - SSIMULACRA2_SHARE - MS_SSIM_SHARE) * mse
         + SSIMULACRA2_SHARE * MSE_PER_SUM * weighted_sum(x, x_hat)
-        + MS_SSIM_SHARE * MSE_PER_MS_SSIM * unlike
+        + MS_SSIM_SHARE * MSE_PER_MS_SSIM * unlikeness
     )
 
 
