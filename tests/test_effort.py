@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from vaecodec.errors import UsageError
 from vaecodec.format.container import LEVEL_MAX
 from vaecodec.inference.loading import load_model
 from vaecodec.metrics.distortion import psnr_db
+from vaecodec.metrics.ssimulacra2 import ssimulacra2
 from vaecodec.picture.picture import Picture
 
 LEVEL = 512
@@ -131,21 +133,28 @@ def test_rounding_by_cost_survives_what_is_no_number():
     assert symbols.shape == (3,)
 
 
-def test_a_quality_is_the_same_at_every_effort_and_the_files_are_smaller(tmp_path: Path):
-    """With the model that ships, which the efforts are tuned for."""
+@pytest.mark.parametrize(
+    "tune, measure, near", [("psnr", psnr_db, 0.25), ("visual", ssimulacra2, 2.5)]
+)
+def test_a_quality_is_the_same_at_every_effort_and_the_files_are_smaller(
+    tmp_path: Path, tune: str, measure: Callable[[np.ndarray, np.ndarray], float], near: float
+):
+    """With the models that ship, which the efforts are tuned for."""
     photo = Image.open(Path(__file__).parent / "photos" / "bay.jpg").crop((200, 100, 392, 292))
     photo.save(tmp_path / "bay.png")
-    sizes, psnrs = [], []
+    sizes, figures = [], []
     for effort in (0, 1, 3):
         out = tmp_path / f"{effort}.vae"
-        arguments = ["encode", str(tmp_path / "bay.png"), "-o", str(out), "--effort", str(effort)]
-        result = CliRunner().invoke(main, arguments)
+        choices = ["--tune", tune, "--effort", str(effort)]
+        result = CliRunner().invoke(
+            main, ["encode", str(tmp_path / "bay.png"), "-o", str(out), *choices]
+        )
         assert result.exit_code == 0, result.output
-        decoded = decode_picture(out.read_bytes(), load_model(None, "cpu")).pixels
+        decoded = decode_picture(out.read_bytes(), load_model(tune, "cpu")).pixels
         sizes.append(out.stat().st_size)
-        psnrs.append(psnr_db(np.asarray(photo), decoded))
+        figures.append(measure(np.asarray(photo), decoded))
     assert sizes[2] < 0.99 * sizes[1] < 0.98 * sizes[0]
-    assert max(psnrs) - min(psnrs) < 0.25
+    assert max(figures) - min(figures) < near
 
 
 @given(st.integers(0, EFFORT_MAX), st.integers(0, 199))

@@ -136,12 +136,7 @@ class Codec:
         target = one_target(
             target_size, target_bpp, target_psnr, target_ms_ssim, target_ssimulacra2
         )
-        if target is not None and quality is not None:
-            raise UsageError("give a quality or a target, not both")
-        if lossless and (target is not None or quality is not None):
-            raise UsageError("lossless has one quality; leave out quality and targets")
-        if not timeout > 0:
-            raise UsageError(f"timeout {timeout:g} is not above 0 seconds")
+        _check_choices(quality, target, lossless, timeout)
         picture = self._picture(image, target).without_metadata(kinds_to_strip(strip))
         scale = scale_of(self._encoding_model)
         options = EncodeOptions(
@@ -270,6 +265,17 @@ class Codec:
         if transforms.backend == "torch" and (target is None or target[0] in ("size", "bpp")):
             return picture
         return Picture(picture.pixels.cpu().numpy())
+
+
+def _check_choices(
+    quality: float | None, target: tuple[str, float] | None, lossless: bool, timeout: float
+) -> None:
+    if target is not None and quality is not None:
+        raise UsageError("give a quality or a target, not both")
+    if lossless and (target is not None or quality is not None):
+        raise UsageError("lossless has one quality; leave out quality and targets")
+    if not timeout > 0:
+        raise UsageError(f"timeout {timeout:g} is not above 0 seconds")
 
 
 def _decode_options(
