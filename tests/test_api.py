@@ -224,7 +224,8 @@ def test_parameters_are_named_wherever_they_are_taken():
         assert all(typed.__annotations__[name] == method[name].annotation for name in parameters)
 
 
-def test_files_and_info(tmp_path: Path):
+def test_files_and_info(tmp_path: Path, tiny_model_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("VAECODEC_MODELS", str(tiny_model_path))
     Image.fromarray(PHOTO).save(tmp_path / "p.png")
     size = vaecodec.encode_file(tmp_path / "p.png", tmp_path / "p.vae", quality=70)
     facts = vaecodec.info(tmp_path / "p.vae")

@@ -14,7 +14,7 @@ from vaecodec.cli.param_types import POSITIVE, SizeType
 from vaecodec.codec.effort import DEFAULT_EFFORT, EFFORT_MAX
 from vaecodec.errors import UsageError, VaecodecWarning
 from vaecodec.format.container import MAX_PIXELS
-from vaecodec.network.weight_files import TUNES, shipped_weights_path
+from vaecodec.network.weight_files import DEFAULT_TUNE, TUNES, shipped_weights_path
 
 if TYPE_CHECKING:
     from vaecodec.inference.loading import ModelLoader
@@ -56,7 +56,7 @@ TUNE = click.option(
     "--tune",
     type=click.Choice(TUNES),
     default=None,
-    help=f"What the model shall preserve: what people see, or PSNR.  [default: {TUNES[0]}]",
+    help=f"What the model shall preserve: what people see, or PSNR.  [default: {DEFAULT_TUNE}]",
 )
 DEVICE = click.option(
     "--device",

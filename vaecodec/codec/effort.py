@@ -7,9 +7,9 @@ from vaecodec.errors import UsageError
 ITERATIONS = (0, 0, 8, 15, 22, 30, 60, 100, 160, 250)
 EFFORT_MAX = len(ITERATIONS) - 1
 DEFAULT_EFFORT = 1
-# By what a model preserves: how much lower than by the default effort a file's level is for the same
-# PSNR, or SSIMULACRA 2. The dead zone of that effort's rounding costs quality as well as bits; plain
-# rounding and refinement have none.
+# By what a model preserves: how much lower than by the default effort a file's level is for the
+# same PSNR, or SSIMULACRA 2. The dead zone of that effort's rounding costs quality as well as bits;
+# plain rounding and refinement have none.
 LEVELS_BELOW = {
     "psnr": (60, 0, 37, 45, 45, 45, 45, 45, 45, 45),
     "visual": (65, 0, 100, 125, 125, 125, 125, 125, 125, 125),

@@ -174,8 +174,8 @@ class _Task:
         x_hat = x_hat[:, :, :height, :width]
         if self.offsets is not None:
             return ((x_hat - self.x).square() * self.finer).mean() * 255**2
-        both = (p.expand(-1, 3, -1, -1) for p in (x_hat, self.x))
-        return distortion(*both, self.metric).sum()
+        colours, original = (p.expand(-1, 3, -1, -1) for p in (x_hat, self.x))
+        return distortion(colours, original, self.metric).sum()
 
     def _bits_of_z(self, z_hat: Tensor) -> Tensor:
         return logistic_bits(z_hat, self.network.z_log_scale(self.t)).sum()

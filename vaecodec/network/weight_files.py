@@ -22,7 +22,8 @@ FIRST_GENERATION = {"anchors": 6, "elementwise": 0}  # of format 1, which does n
 METADATA_ENTRY = "vaecodec"
 MAX_FILE_BYTES = 256 * 2**20
 METRICS = ("visual", "psnr", "ms-ssim")  # what a model can be trained to preserve
-TUNES = METRICS[:2]  # of the models that ship; the first is the default
+TUNES = METRICS[:2]  # of the models that ship
+DEFAULT_TUNE = "psnr"
 _DEFAULT = "default"
 
 
@@ -34,7 +35,7 @@ class Description:
     card: dict[str, Any]
 
 
-def shipped_weights_path(tune: str = TUNES[0]) -> Path:
+def shipped_weights_path(tune: str = DEFAULT_TUNE) -> Path:
     """The model of one of TUNES that ships with the package, beside it in a checkout."""
     name = f"{tune}.safetensors"
     package = Path(__file__).parents[1]
@@ -44,11 +45,11 @@ def shipped_weights_path(tune: str = TUNES[0]) -> Path:
 
 def weights_path(model: Path) -> Path:
     """The weight file that a user names: by its path, or by what it ships for, "visual" or "psnr";
-    "default" is the first of these."""
+    "default" is that of DEFAULT_TUNE."""
     name = str(model)
     if name not in (_DEFAULT, *TUNES) or model.exists():
         return model
-    return shipped_weights_path(TUNES[0] if name == _DEFAULT else name)
+    return shipped_weights_path(DEFAULT_TUNE if name == _DEFAULT else name)
 
 
 def known_weight_files() -> Iterator[Path]:
