@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +37,7 @@ from vaecodec.picture.picture import Picture
 from vaecodec.training.dataset import CropSampler, scan_folder, split_of
 from vaecodec.training.export import export_model
 from vaecodec.training.losses import rate_distortion
+from vaecodec.training.patterns import KINDS
 from vaecodec.training.trainer import Trainer
 
 FAST = [
@@ -463,3 +466,24 @@ def test_ms_ssim_is_one_for_equal_pictures_and_falls_with_noise():
     noisy = [x + s * torch.randn_like(x) for s in (0.0, 0.05, 0.2)]
     values = [ms_ssim(x, y).item() for y in noisy]
     assert values[0] == pytest.approx(1, abs=1e-5) and values[0] > values[1] > values[2]
+
+
+def test_patterns_are_drawn_at_their_share_and_the_same_again(folder: Path, tmp_path: Path):
+    sources, _ = scan_folder(folder, 64)
+
+    def batches(patterns: float) -> np.ndarray:
+        with closing(CropSampler(folder, sources, 3, 1 << 20, 1 << 20, patterns)) as sampler:
+            return np.concatenate([sampler.batch(step, 4, 64) for step in range(10)])
+
+    photographs, half = batches(0.0), batches(0.5)
+    drawn = (photographs != half).any((1, 2, 3))
+    assert 10 <= drawn.sum() <= 30
+    np.testing.assert_array_equal(half, batches(0.5))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_every_pattern_fills_its_crop(kind: Callable[[int, np.random.Generator], np.ndarray]):
+    for seed in range(20):
+        crop = kind(64, np.random.default_rng(seed))
+        assert crop.shape == (64, 64, 3) and crop.dtype == np.uint8
+        assert (crop != crop[0, 0]).any()

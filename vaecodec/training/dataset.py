@@ -14,6 +14,7 @@ from vaecodec.atomic_files import write_json
 from vaecodec.errors import PictureError, UsageError
 from vaecodec.picture.reader import MAX_PICTURE_PIXELS, picture_size, read_rgb
 from vaecodec.training.options import TrainOptions
+from vaecodec.training.patterns import draw_pattern
 
 SPLITS = ("train", "validation", "test")
 SHARES = (0.9, 0.05, 0.05)
@@ -88,10 +89,12 @@ class CropSampler:
         seed: int,
         pool_bytes: int,
         step_bytes: int,
+        patterns: float = 0.0,
     ):
         """`step_bytes`: what the crops of a step take, which decides how long a pool is drawn
-        from."""
+        from; `patterns`: the share of crops that are drawn patterns."""
         self._folder, self._sources, self._seed = folder, list(sources), seed
+        self._patterns = patterns
         self._pool_bytes = pool_bytes
         self._steps_per_pool = max(1, _POOL_REUSE * pool_bytes // step_bytes)
         self._fits = sum(map(_bytes_held, sources)) <= pool_bytes
@@ -103,7 +106,11 @@ class CropSampler:
     def batch(self, step: int, count: int, side: int, rank: int = 0) -> np.ndarray:
         """`count` crops uint8 `[count, side, side, 3]` for a step, flipped and turned at random."""
         pool = self._pool(self._number_of_pool(step))
-        return _draw(pool, count, side, np.random.default_rng((self._seed, step, rank)))
+        rng = np.random.default_rng((self._seed, step, rank))
+        crops = _draw(pool, count, side, rng)
+        for number in np.flatnonzero(rng.random(count) < self._patterns):
+            crops[number] = draw_pattern(side, rng)
+        return crops
 
     def start_batches(self, batches: int, count: int, side: int) -> list[np.ndarray]:
         """Crops for the starting weights, drawn apart from those of any step."""

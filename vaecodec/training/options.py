@@ -27,6 +27,7 @@ class Recipe:
     late_batch: int = 6
     late_crop: int = 256
     settle: float = 0.0  # share, at the end, with the encoder fixed and y rounded by cost
+    patterns: float = 0.0  # share of crops that are drawn (training/patterns)
     evenness: float = 0.0  # above 0, crops that cost little count less (training/losses)
     fast: float = 10.0  # learning rate of gains and scales, as a multiple
     clip: float = 2.0  # of the gradient's norm

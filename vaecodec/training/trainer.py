@@ -58,7 +58,12 @@ class Trainer:
         pool_bytes = self.recipe.pool_mebibytes << 20
         step_bytes = 3 * self.recipe.batch * self.recipe.crop**2
         self.sampler = CropSampler(
-            options.folder, self.sources["train"], options.seed, pool_bytes, step_bytes
+            options.folder,
+            self.sources["train"],
+            options.seed,
+            pool_bytes,
+            step_bytes,
+            self.recipe.patterns,
         )
         self.validation = self._crops_of("validation")
         torch.manual_seed(options.seed)
