@@ -61,15 +61,16 @@ def _board(side: int, rng: Rng) -> np.ndarray:
     height, width = (int(2 ** rng.uniform(0, 5.5)) for _ in range(2))
     rows, columns = np.mgrid[:side, :side] + rng.integers(0, 64, 2)[:, None, None]
     fields = (rows // height + columns // width) % 2
-    return np.array([_colour(rng), _colour(rng)], np.uint8)[fields]
+    board: np.ndarray = np.array([_colour(rng), _colour(rng)], np.uint8)[fields]
+    return board
 
 
 def _gradient(side: int, rng: Rng) -> np.ndarray:
     corners = np.array([_colour(rng) for _ in range(4)], float).reshape(2, 2, 3)
     across = np.linspace(0, 1, side)
     edges = corners[:, 0, None] + across[:, None] * (corners[:, 1, None] - corners[:, 0, None])
-    plane = edges[0] + across[:, None, None] * (edges[1] - edges[0])
-    return np.rint(plane).astype(np.uint8)
+    plane: np.ndarray = np.rint(edges[0] + across[:, None, None] * (edges[1] - edges[0]))
+    return plane.astype(np.uint8)
 
 
 def _noise(side: int, rng: Rng) -> np.ndarray:
