@@ -40,17 +40,16 @@ def damaged_pair(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize(("original", "distorted", "score"), SCORES)
 def test_scores_are_those_of_the_reference_tool(original: str, distorted: str, score: float):
-    """The tool's recursive blur rounds to float32 and so sees a little structure in flat areas that
-    is not there; 0.11 below 80 and 0.34 above are what remains between exact arithmetic and it."""
-    tolerance = 0.11 if score < 80 else 0.34
-    assert ssimulacra2(read(original), read(distorted)) == pytest.approx(score, abs=tolerance)
+    """Of all 14 pairs that the tool scored, the largest differences are 0.06 below 80 and 0.09
+    above; logarithms of another processor move them by some hundredths."""
+    assert ssimulacra2(read(original), read(distorted)) == pytest.approx(score, abs=0.12)
 
 
 def test_a_constant_shift_of_colour_scores_as_in_the_reference_tool():
-    """Where nothing but rounding is structure, the tool is furthest from exact arithmetic."""
+    """Where nothing but rounding is structure: exact arithmetic is 1.7 off here."""
     original = read("a.png")
     shifted = np.clip(original + np.array([6, -3, -6]), 0, 255).astype(np.uint8)
-    assert ssimulacra2(original, shifted) == pytest.approx(94.446, abs=2)
+    assert ssimulacra2(original, shifted) == pytest.approx(94.446, abs=0.7)
 
 
 SIZES = [(1, 1), (7, 5), (8, 8), (1, 90), (63, 65), (127, 130), (129, 191)]
@@ -90,10 +89,15 @@ def test_more_noise_scores_lower(seed: int, side: int):
     assert len(set(scores)) == len(scores)
 
 
-def test_turning_both_pictures_over_changes_nothing():
+def test_turning_both_pictures_over_changes_nothing_but_rounding(monkeypatch: pytest.MonkeyPatch):
     original, distorted = damaged_pair(96, 144)  # odd edges would be on the other side
     score = ssimulacra2(original, distorted)
-    for turn in (np.flipud, np.fliplr, lambda picture: picture.transpose(1, 0, 2)):
+    turns = [np.flipud, np.fliplr, lambda picture: picture.transpose(1, 0, 2)]
+    for turn in turns:
+        assert ssimulacra2(turn(original), turn(distorted)) == pytest.approx(score, abs=0.1)
+    monkeypatch.setattr(module, "RECURSIVE_FROM", module.SCALES)
+    score = ssimulacra2(original, distorted)
+    for turn in turns:
         assert ssimulacra2(turn(original), turn(distorted)) == pytest.approx(score, abs=0.001)
 
 
@@ -110,8 +114,8 @@ def test_sixteen_bits_and_floats_score_like_eight():
         lambda p: p / 255,
         lambda p: np.float32(p / 255),
     ):
-        assert ssimulacra2(convert(original), convert(distorted)) == pytest.approx(score, abs=0.001)
-        assert ssimulacra2(convert(original), distorted) == pytest.approx(score, abs=0.001)
+        assert ssimulacra2(convert(original), convert(distorted)) == pytest.approx(score, abs=0.1)
+        assert ssimulacra2(convert(original), distorted) == pytest.approx(score, abs=0.1)
 
 
 def test_floats_outside_of_the_range_are_clipped():

@@ -2,7 +2,8 @@
 
 Structure, ringing and blur are compared in the colour space XYB at five scales. Of the algorithm's
 108 terms the 25 with a weight of 0.01 or more are here: on the 14 pairs that were compared with
-the reference tool the others move no score by 0.001.
+the reference tool the others move no score by 0.001. These 14 scores are within 0.1 of the tool's,
+but for a constant shift of colour (0.5), where rounding is all the structure there is.
 """
 
 import functools
@@ -12,6 +13,8 @@ from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
+
+from vaecodec.metrics.recursive_gaussian import recursive_gaussian
 
 OPSIN_MATRIX = (  # linear R, G, B to the three cone responses
     (0.30, 0.622, 0.078),
@@ -54,6 +57,10 @@ POWER = 0.6276336467831387
 SMALLEST_SIDE = 64  # pixels: below, there is no fifth scale
 TILE = (128, 512)  # rows and columns worked on at once: the planes of a tile stay in the cache
 REACH = len(BLUR_TAPS) - 1  # pixels
+# From this number of halvings on, scores take the reference tool's own blur, rounding and all: with
+# exact arithmetic they are up to 0.11 higher below 80 and 0.34 above. At the two finer scales it
+# would change next to nothing, and cost most.
+RECURSIVE_FROM = 2
 
 # What the blur sees outside of a picture: zeros, or the picture reflected.
 Outside = Literal["constant", "symmetric"]
@@ -167,6 +174,13 @@ def _tiles(original: np.ndarray, distorted: np.ndarray, outside: Outside) -> Ite
             pair, to_linear = [_halved(picture, to_linear) for picture in pair], _planar
         height, width = pair[0].shape[:2]
         planes = [plane for at, plane in WEIGHTS if at == halvings]
+        if outside == "constant" and halvings >= RECURSIVE_FROM:
+            first, second = (_xyb(to_linear(picture), planes) for picture in pair)
+            for plane in planes:
+                maps = _maps_of_tool(first.pop(plane), second.pop(plane))
+                wanted = {name: maps[name] for name in WEIGHTS[halvings, plane]}
+                yield _TileMaps(halvings, plane, slice(0, height), slice(0, width), wanted)
+            continue
         for top, left in itertools.product(range(0, height, TILE[0]), range(0, width, TILE[1])):
             rows = slice(top, min(top + TILE[0], height))
             columns = slice(left, min(left + TILE[1], width))
@@ -257,8 +271,7 @@ def _maps(x: np.ndarray, y: np.ndarray, structure: bool) -> dict[str, np.ndarray
     `[H + 2 REACH, W + 2 REACH]`, the maps `[H, W]`."""
     inside = slice(REACH, -REACH), slice(REACH, -REACH)
     mean_x, mean_y = _blurred(x), _blurred(y)
-    excess = (1 + np.abs(y[inside] - mean_y)) / (1 + np.abs(x[inside] - mean_x)) - 1
-    maps = {"ringing": np.maximum(excess, 0), "blur": np.maximum(-excess, 0)}
+    maps = _edge_maps(x[inside], y[inside], mean_x, mean_y)
     if structure:
         # The same as 1 - (1 - (mean_x - mean_y)^2) (2 covariance + C) / (both variances + C),
         # without the rounding of a difference of nearly equal numbers.
@@ -272,6 +285,26 @@ def _maps(x: np.ndarray, y: np.ndarray, structure: bool) -> dict[str, np.ndarray
         misfit += gap
         maps["structure"] = np.maximum(misfit, 0)
     return maps
+
+
+def _maps_of_tool(x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
+    """The same of whole planes `[H, W]`, as the reference tool computes and rounds them."""
+    mean_x, square_x = recursive_gaussian(np.stack([x, x * x]))
+    mean_y, square_y = recursive_gaussian(np.stack([y, y * y]))
+    (product,) = recursive_gaussian((x * y)[None])
+    maps = _edge_maps(x, y, mean_x, mean_y)
+    gap = np.square(mean_x - mean_y)
+    shared = 2 * (product - mean_x * mean_y) + np.float32(STABILITY)
+    energy = square_x - mean_x * mean_x + (square_y - mean_y * mean_y) + np.float32(STABILITY)
+    maps["structure"] = np.maximum(1 - (1 - gap) * shared / energy, 0)
+    return maps
+
+
+def _edge_maps(
+    x: np.ndarray, y: np.ndarray, mean_x: np.ndarray, mean_y: np.ndarray
+) -> dict[str, np.ndarray]:
+    excess = (1 + np.abs(y - mean_y)) / (1 + np.abs(x - mean_x)) - 1
+    return {"ringing": np.maximum(excess, 0), "blur": np.maximum(-excess, 0)}
 
 
 def _blurred(plane: np.ndarray) -> np.ndarray:
