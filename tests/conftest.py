@@ -14,6 +14,16 @@ settings.load_profile("unhurried")
 TINY_TOP_LEVEL = 1280  # of the tiny model
 
 
+# Words of `train` for a recipe, and a network with it, that take little time.
+QUICK = [
+    word
+    for change in ("start_batches=1", "batch=4", "crop=64", "late_batch=2", "late_crop=64")
+    for word in ("--set", change)
+]
+QUICK.append("--no-compare")
+TINY = ["--preset", "tiny", *QUICK]
+
+
 def make_photo(height: int, width: int, seed: int = 0) -> np.ndarray:
     """A picture with a photograph's spectrum, edges and a little noise: uint8 `[height, width,
     3]`."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from conftest import make_photo
+from conftest import TINY, make_photo
 from PIL import Image
 
 from vaecodec.__main__ import main
@@ -18,18 +18,6 @@ from vaecodec.network.precision import choose_precision
 from vaecodec.network.weights import load_weights
 
 CPU = torch.device("cpu")
-TINY = [
-    "--preset",
-    "tiny",
-    "--set",
-    "batch=4",
-    "--set",
-    "crop=64",
-    "--set",
-    "late_batch=2",
-    "--set",
-    "late_crop=64",
-]
 # Runs the command on all arguments and prints the types that its convolutions were computed in.
 PROGRAM = """
 import sys

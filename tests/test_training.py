@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from conftest import make_photo
+from conftest import QUICK, TINY, make_photo
 from PIL import Image
 from safetensors import safe_open
 
@@ -39,19 +40,6 @@ from vaecodec.training.export import export_model
 from vaecodec.training.losses import rate_distortion
 from vaecodec.training.patterns import KINDS
 from vaecodec.training.trainer import Trainer
-
-FAST = [
-    "--preset",
-    "tiny",
-    "--set",
-    "batch=4",
-    "--set",
-    "crop=64",
-    "--set",
-    "late_batch=2",
-    "--set",
-    "late_crop=64",
-]
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +68,19 @@ def train(*arguments: object) -> Result:
     return CliRunner().invoke(main, ["train", *map(str, arguments)])
 
 
-def test_from_folder_to_model_to_file(folder: Path, tmp_path: Path):
-    out = tmp_path / "mine.safetensors"
-    result = train(folder, "-o", out, "--steps", 3, *FAST)
+@pytest.fixture(scope="module")
+def finished(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
+    """What a training said that went to its end, and the weight file that it wrote."""
+    out = tmp_path_factory.mktemp("finished") / "mine.safetensors"
+    result = train(folder, "-o", out, "--steps", 3, *TINY, "--compare")
     assert result.exit_code == 0, result.output
+    return result, out
+
+
+def test_from_folder_to_model_to_file(finished: tuple[Result, Path], tmp_path: Path):
+    result, out = finished
     assert f"{out}: validation" in result.stderr
-    run = tmp_path / "mine.run"
+    run = out.with_suffix(".run")
     listing = json.loads((run / "pictures.json").read_text())
     assert sum(map(len, listing["splits"].values())) == 14
     assert {name for name, _ in listing["skipped"]} == {"tiny.png", "broken.jpg", "notes.txt"}
@@ -93,8 +88,9 @@ def test_from_folder_to_model_to_file(folder: Path, tmp_path: Path):
         "turned.jpg", (157, 203)
     ) == (157, 203)
     with (run / "validation.csv").open() as file:
-        assert [row["step"] for row in csv.DictReader(file)] == ["3"]
-
+        (row,) = csv.DictReader(file)
+    assert row["step"] == "3"
+    assert float(row["training_log_j"]) == pytest.approx(float(row["log_j"]), abs=1)
     assert Image.open(run / "validation.png").size[0] > 300
     photo = tmp_path / "photo.png"
     Image.fromarray(make_photo(70, 90, seed=30)).save(photo)
@@ -108,13 +104,35 @@ def test_from_folder_to_model_to_file(folder: Path, tmp_path: Path):
     assert psnr_db(np.asarray(Image.open(photo)), np.asarray(Image.open(back))) > 22
 
 
+def test_others_are_measured_on_the_pictures_of_validation(finished: tuple[Result, Path]):
+    """At so few bits as of a tiny photo AVIF, whose file says more about itself, is behind WebP."""
+    said = dict(re.findall(r"^  (.+) (-?\d\.\d{4})$", finished[0].stderr, re.MULTILINE))
+    assert set(said) == {"WebP", "AVIF", "the shipped model"}
+    figures = {name: float(figure) for name, figure in said.items()}
+    validation = float(re.search(r"validation (\S+),", finished[0].stderr.splitlines()[-5])[1])
+    assert figures["the shipped model"] < validation
+    assert all(abs(figure - validation) < 2 for figure in figures.values())
+
+
+def test_a_finished_run_says_so_at_once(
+    finished: tuple[Result, Path], monkeypatch: pytest.MonkeyPatch
+):
+    _, out = finished
+    monkeypatch.setattr(Trainer, "__init__", None)  # which would fail
+    result = train("--resume", out.with_suffix(".run"))
+    assert result.exit_code == 0
+    first, second = result.stderr.splitlines()
+    assert first == f"{out.with_suffix('.run')}: finished already; --from {out} trains on"
+    assert second in finished[0].stderr
+
+
 def test_training_lowers_the_cost(folder: Path, tmp_path: Path):
     figures = []
     for steps in (1, 150):
         out = tmp_path / f"{steps}.safetensors"
         recipe = ["batch=8", "late_batch=8", "warmup_steps=5", "lr=0.0003", "ema=0.9"]
         changes = [word for change in recipe for word in ("--set", change)]
-        words = ["-o", out, "--steps", steps, "--metric", "psnr", *FAST, *changes]
+        words = ["-o", out, "--steps", steps, "--metric", "psnr", *TINY, *changes]
         assert train(folder, *words).exit_code == 0
         figures.append(
             json.loads((tmp_path / f"{steps}.run" / "result.json").read_text())["validation"]
@@ -123,7 +141,7 @@ def test_training_lowers_the_cost(folder: Path, tmp_path: Path):
 
 
 def test_interrupted_and_resumed_equals_uninterrupted(folder: Path, tmp_path: Path):
-    arguments = [folder, "--steps", 6, *FAST]
+    arguments = [folder, "--steps", 6, *TINY]
     assert train(*arguments, "-o", tmp_path / "whole.safetensors").exit_code == 0
     # The second run is stopped by a signal from within, after its third step.
     program = (
@@ -158,7 +176,7 @@ def test_killed_run_resumes_from_its_last_checkpoint(folder: Path, tmp_path: Pat
     out, run = tmp_path / "k.safetensors", tmp_path / "k.run"
     command = [sys.executable, "-m", "vaecodec", "train", "--json-log"]
     process = subprocess.Popen(
-        [*command, str(folder), "-o", str(out), "--steps", "100000", *FAST],
+        [*command, str(folder), "-o", str(out), "--steps", "100000", *TINY],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
@@ -181,7 +199,7 @@ def test_a_full_disk_is_one_line_and_the_run_can_go_on(folder: Path, tmp_path: P
     out, run = tmp_path / "d.safetensors", tmp_path / "d.run"
     limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100000, -1));"
     limited += "from vaecodec.__main__ import main; main(sys.argv[1:], 'vaecodec')"
-    words = ["train", folder, "-o", out, "--steps", "1", *FAST]
+    words = ["train", folder, "-o", out, "--steps", "1", *TINY]
     done = subprocess.run([sys.executable, "-c", limited, *words], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.splitlines()[1:] == [
@@ -201,7 +219,7 @@ def saved_step(run: Path) -> int:
 def test_fine_tuning_starts_where_the_model_is(folder: Path, tmp_path: Path, tiny_model_path: Path):
     out = tmp_path / "f.safetensors"
     result = train(
-        folder, "--from", tiny_model_path, "-o", out, "--steps", 1, "--set", "lr=1e-7", *FAST[2:]
+        folder, "--from", tiny_model_path, "-o", out, "--steps", 1, "--set", "lr=1e-7", *QUICK
     )
     assert result.exit_code == 0, result.output
     before, after = (network_from_weights(load_weights(p)) for p in (tiny_model_path, out))
@@ -214,7 +232,7 @@ def test_fine_tuning_starts_where_the_model_is(folder: Path, tmp_path: Path, tin
 
 def test_a_network_gets_levels_above_the_top(folder: Path, tmp_path: Path, tiny_model_path: Path):
     out = tmp_path / "more.safetensors"
-    words = ["--from", tiny_model_path, "-o", out, "--steps", 1, "--set", "lr=1e-7", *FAST[2:]]
+    words = ["--from", tiny_model_path, "-o", out, "--steps", 1, "--set", "lr=1e-7", *QUICK]
     result = train(folder, *words, "--set", "anchors=8")
     assert result.exit_code == 0, result.output
     before, model = load_model(tiny_model_path, "cpu"), load_model(out, "cpu")
@@ -232,7 +250,7 @@ def test_a_network_grows_by_blocks_that_change_nearly_nothing(
     folder: Path, tmp_path: Path, tiny_model_path: Path
 ):
     out = tmp_path / "g.safetensors"
-    common = ["--from", tiny_model_path, "-o", out, "--steps", 1, "--set", "lr=1e-7", *FAST[2:]]
+    common = ["--from", tiny_model_path, "-o", out, "--steps", 1, "--set", "lr=1e-7", *QUICK]
     for name in ("h1=16", "m=128"):
         refused = train(folder, *common, "--set", name)
         assert refused.exit_code == 2
@@ -264,7 +282,7 @@ def test_a_model_whose_weights_do_not_fit_does_not_start_a_training(
         config = {**config, "width": 8}
     broken, out = tmp_path / "broken.safetensors", tmp_path / "l.safetensors"
     save_weights(broken, replace(w, config=config, net=net))
-    result = train(folder, "--from", broken, "-o", out, "--steps", 1, *FAST[2:])
+    result = train(folder, "--from", broken, "-o", out, "--steps", 1, *QUICK)
     assert result.exit_code == 1
     assert "the model's weights do not fit its configuration" in result.stderr
     assert not out.with_suffix(".run").exists()
@@ -275,7 +293,7 @@ def test_once_settled_the_encoder_stays_and_the_rest_learns(
 ):
     out = tmp_path / "s.safetensors"
     changes = ["--set", "settle=1", "--set", "lr=0.02", "--set", "warmup_steps=1", "--set", "ema=0"]
-    result = train(folder, "--from", tiny_model_path, "-o", out, "--steps", 3, *changes, *FAST[2:])
+    result = train(folder, "--from", tiny_model_path, "-o", out, "--steps", 3, *changes, *QUICK)
     assert result.exit_code == 0, result.output
     before, after = (network_from_weights(load_weights(p)) for p in (tiny_model_path, out))
     for a, b in zip(before.encoder_parameters(), after.encoder_parameters(), strict=True):
@@ -291,7 +309,7 @@ def test_once_settled_figures_compare_only_with_settled_ones(
     """Rounding by cost is another measure: a settled model is not left for one of before."""
     monkeypatch.setattr(Trainer, "_validate", lambda self, *_: 0.5 if self.settled else -1.0)
     out, run = tmp_path / "s.safetensors", tmp_path / "s.run"
-    arguments = [folder, "-o", out, "--run", run, "--steps", 8, "--set", "settle=0.5", *FAST]
+    arguments = [folder, "-o", out, "--run", run, "--steps", 8, "--set", "settle=0.5", *TINY]
     step = Trainer._train_step
 
     def stopping(self, model, share):
@@ -351,7 +369,7 @@ def test_two_processes_train_as_one(folder: Path, tmp_path: Path):
         "--steps",
         "40",
         "--json-log",
-        *FAST,
+        *TINY,
         "--set",
         "batch=8",
         "--set",

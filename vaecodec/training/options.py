@@ -17,6 +17,7 @@ class Recipe:
     larger ones soon teach more; the rate of learning is held, then falls to nothing.
     """
 
+    start_batches: int = 24  # of 64 crops of 128 pixels, whose KLT a new network starts as
     lr: float = 1e-3
     hold: float = 0.4  # share of the training before the learning rate starts to fall
     floor: float = 0.01  # of the learning rate, at the end
@@ -62,6 +63,15 @@ class TrainOptions:
     def to_json(self) -> dict[str, Any]:
         result: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
         return result
+
+    def result(self) -> dict[str, float] | None:
+        """What the run came to if it has had its steps or hours, None where it can go on."""
+        unit, wanted = ("hours", self.hours or 0.0) if self.steps is None else ("steps", self.steps)
+        try:
+            result: dict[str, float] = json.loads((self.run / "result.json").read_text())
+            return result if self.output.exists() and result[unit] >= wanted else None
+        except (OSError, ValueError, KeyError):
+            return None
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "TrainOptions":

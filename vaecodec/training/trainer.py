@@ -4,7 +4,7 @@ import copy
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,11 @@ from vaecodec.training.dataset import (
 from vaecodec.training.export import export_model
 from vaecodec.training.growth import grow
 from vaecodec.training.klt_start import start_as_klt
-from vaecodec.training.learning_curve import draw_learning_curve
+from vaecodec.training.learning_curve import draw_learning_curve, record
 from vaecodec.training.losses import rate_distortion
 from vaecodec.training.options import TrainingProgress, TrainOptions
 from vaecodec.training.processes import join_processes
+from vaecodec.training.reference_costs import reference_costs
 
 VALIDATION_LEVELS = (0.0, 2.0, 4.0)
 VALIDATION_SIDE = 256
@@ -94,7 +95,7 @@ class Trainer:
         with handled(self._stop, *STOPPING), closing(self.sampler):
             share, cost = self._train_on(report, warn)
             try:
-                best = self._checkpoint()
+                best = self._checkpoint(cost)
             except VaecodecError as error:
                 hint = f"make room and continue with: vaecodec train --resume {self.options.run}"
                 raise VaecodecError(f"{error}; {hint}") from None
@@ -122,7 +123,7 @@ class Trainer:
             validated = best = False
             if due:
                 try:
-                    best, validated = self._checkpoint(), True
+                    best, validated = self._checkpoint(cost), True
                 except VaecodecError as error:  # a full disk may be cleared in time
                     warn(f"{error}; training goes on and tries again")
                 checkpoint_due = time.monotonic() + 60 * self.options.checkpoint_minutes
@@ -142,11 +143,26 @@ class Trainer:
         scored = self._pictures_of("validation") if self.options.metric == "visual" else ()
         export_model(network, samples, self._card(), self.options.output, list(scored))
         crops = self._crops_of("test")
-        result = {"validation": self.best, "steps": self.step}
+        result = {"validation": self.best, "steps": self.step, "hours": self.elapsed / 3600}
         if crops:
             result["test"] = self._validate(network, crops, torch.device("cpu"))
         write_json(self.options.run / "result.json", result)
         return result
+
+    def compare(self) -> Iterator[tuple[str, float]]:
+        """The figure of validation that other codecs and the shipped model have, by title, as they
+        come; in the end the learning curve shows them, too."""
+        cpu = torch.device("cpu")
+        found = {}
+        for title, figure in reference_costs(
+            self.validation,
+            VALIDATION_LEVELS,
+            self.options.metric,
+            lambda network, crops: self._validate(network, crops, cpu),
+        ):
+            found[title] = figure
+            yield title, figure
+        draw_learning_curve(self.options.run, found)
 
     # --- parts -----------------------------------------------------------------------------------
 
@@ -198,9 +214,9 @@ class Trainer:
             )
         return cost.item(), count * side * side * self.world
 
-    def _checkpoint(self) -> bool:
+    def _checkpoint(self, cost: float) -> bool:
         """Validate, save the latest state and, if it is the best so far, that too. Returns whether
-        it is."""
+        it is. `cost`: that of the latest steps, for the record."""
         figure = self._validate(self.ema, self.validation, self.device)
         self.figure = figure
         best = figure < self.best
@@ -217,11 +233,11 @@ class Trainer:
             for name in ["best", "latest"] if best else ["latest"]:
                 file = self._file(name)
                 save_checkpoint(file, self.network, self.ema, self.optimiser, state)
-            self._record(figure)
+            self._record(figure, cost)
         return best
 
     @torch.no_grad()
-    def _validate(self, network: VAE, crops: list[Tensor], device: torch.device) -> float:
+    def _validate(self, network: VAE, crops: Sequence[Tensor], device: torch.device) -> float:
         """Mean log J over crops and levels, with real rounding; once settled, that by cost."""
         costs = []
         for crop in crops:
@@ -233,16 +249,14 @@ class Trainer:
                 costs.append(rate_distortion(output, x, t, self.options.metric)["cost"].item())
         return float(np.mean(costs))
 
-    def _record(self, figure: float) -> None:
-        records = self.options.run / "validation.csv"
-        try:
-            with records.open("a") as file:
-                if file.tell() == 0:
-                    file.write("step,hours,log_j\n")
-                file.write(f"{self.step},{self.elapsed / 3600:.4f},{figure:.5f}\n")
-            draw_learning_curve(records, self.options.run / "validation.png")
-        except OSError as error:
-            raise VaecodecError(f"{records}: cannot write: {error.strerror or error}") from None
+    def _record(self, figure: float, cost: float) -> None:
+        row = {
+            "step": f"{self.step}",
+            "hours": f"{self.elapsed / 3600:.4f}",
+            "log_j": f"{figure:.5f}",
+            "training_log_j": "" if math.isnan(cost) else f"{cost:.5f}",
+        }
+        record(self.options.run, row)
 
     def _file(self, name: str) -> Path:
         """Where the checkpoint `name`, latest or best, is kept."""
@@ -273,13 +287,15 @@ class Trainer:
         self._stopped = True
 
     def _starting_network(self) -> VAE:
+        if self._file("latest").exists():  # which holds all
+            return VAE(self.options.config)
         if self.options.start is not None:
             learned = network_from_weights(load_weights(self.options.start))
             network = VAE(self.options.config)
             grow(network, learned)
             return network
         network = VAE(self.options.config)
-        crops = self.sampler.start_batches(24, 64, 128)
+        crops = self.sampler.start_batches(self.recipe.start_batches, 64, 128)
         start_as_klt(
             network, [torch.from_numpy(c).permute(0, 3, 1, 2).float() / 255 for c in crops]
         )

@@ -1,0 +1,66 @@
+"""What other codecs and the shipped model come to in the figure of validation, mean log J."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vaecodec.evaluation.reference_codecs import REFERENCE_CODECS, AnyReferenceCodec
+from vaecodec.network.rate_distortion import quality_lambda
+from vaecodec.network.vae import VAE, network_from_weights
+from vaecodec.network.weights import default_weights_path, load_weights
+from vaecodec.training.losses import rate_distortion
+
+SHIPPED = "the shipped model"
+# The codec, that for a training for PSNR, and the qualities to try: AVIF takes half a second each.
+CODECS = {"WebP": ("webp", "webp", slice(None)), "AVIF": ("avif", "avif-psnr", slice(1, None, 2))}
+
+
+def reference_costs(
+    crops: Sequence[Tensor],
+    levels: Sequence[float],
+    metric: str,
+    validate: Callable[[VAE, Sequence[Tensor]], float],
+) -> Iterator[tuple[str, float]]:
+    """Titles and mean log J on `crops` (`[H, W, 3]` uint8) and `levels`, one after the other.
+
+    A codec takes for each crop and level the quality that is best there; where one is not installed
+    it is left out. `validate`: the figure of a network.
+    """
+    for title, (name, for_psnr, tried) in CODECS.items():
+        codec = REFERENCE_CODECS[for_psnr if metric == "psnr" else name]
+        if codec.available():
+            ladder = codec.ladder[tried]
+            costs = [_best_costs(crop, codec, ladder, levels, metric) for crop in crops]
+            yield title, float(np.mean(costs))
+    yield SHIPPED, validate(network_from_weights(load_weights(default_weights_path())), crops)
+
+
+@torch.no_grad()
+def _best_costs(
+    crop: Tensor,
+    codec: AnyReferenceCodec,
+    ladder: Sequence[float],
+    levels: Sequence[float],
+    metric: str,
+) -> list[float]:
+    """log J at each level, at the quality that is best there."""
+    image = Image.fromarray(crop.numpy())
+    files = [codec.encode(image, quality) for quality in ladder]
+    decoded = np.stack([np.asarray(codec.decode(file)) for file in files])
+    x, x_hat = (_planes(pixels) for pixels in (crop[None], torch.from_numpy(decoded)))
+    bits = torch.tensor([8.0 * len(file) for file in files])
+    output = {"bits_y": bits, "bits_z": torch.zeros_like(bits), "x_hat": x_hat}
+    t = torch.zeros(len(files))
+    found = rate_distortion(output, x.expand_as(x_hat), t, metric)
+    distortion = (found["cost"].exp() - found["bpp"]) / quality_lambda(t)  # the same at all levels
+    return [
+        (found["bpp"] + quality_lambda(torch.tensor(level)) * distortion).min().log().item()
+        for level in levels
+    ]
+
+
+def _planes(pixels: Tensor) -> Tensor:
+    return pixels.permute(0, 3, 1, 2).float() / 255
