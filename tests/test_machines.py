@@ -10,12 +10,16 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import make_photo
+
+from vaecodec.cores import available_cores
 
 TORCH = {"TEST_BACKEND": "torch"}
 CONFIGURATIONS = {
@@ -99,13 +103,19 @@ def can_run(name: str) -> bool:
 
 
 def run(task: str, folder: Path, name: str) -> list[int]:
-    worker = folder / "worker.py"
-    worker.write_text(WORKER)
     environment = {**os.environ, **CONFIGURATIONS[name]}
-    arguments = [sys.executable, worker, task, folder, name.replace(" ", "_")]
+    arguments = [sys.executable, folder / "worker.py", task, folder, name.replace(" ", "_")]
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, f"{name}: {done.stderr}"
     return json.loads(done.stdout) if task == "decode" else []
+
+
+def run_all(task: str, folder: Path) -> dict[str, list[int]]:
+    """Those that this processor can run, as many at a time as it has cores."""
+    (folder / "worker.py").write_text(WORKER)
+    names = list(filter(can_run, CONFIGURATIONS))
+    with ThreadPoolExecutor(available_cores()) as pool:
+        return dict(zip(names, pool.map(partial(run, task, folder), names), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -113,15 +123,14 @@ def encoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files of every configuration that this processor can run."""
     folder = tmp_path_factory.mktemp("machines")
     np.save(folder / "photo.npy", make_photo(64, 80, seed=4))
-    for name in filter(can_run, CONFIGURATIONS):
-        run("encode", folder, name)
+    run_all("encode", folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def symbols(encoded: Path) -> dict[str, list[int]]:
     """Checksums of the symbols of all files, by the configuration that decoded them."""
-    return {name: run("decode", encoded, name) for name in filter(can_run, CONFIGURATIONS)}
+    return run_all("decode", encoded)
 
 
 @pytest.mark.parametrize("name", CONFIGURATIONS)

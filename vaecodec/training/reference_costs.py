@@ -8,10 +8,11 @@ from PIL import Image
 from torch import Tensor
 
 from vaecodec.evaluation.reference_codecs import REFERENCE_CODECS, AnyReferenceCodec
+from vaecodec.network.distortion import distortion
 from vaecodec.network.rate_distortion import quality_lambda
 from vaecodec.network.vae import VAE, network_from_weights
-from vaecodec.network.weights import default_weights_path, load_weights
-from vaecodec.training.losses import rate_distortion
+from vaecodec.network.weight_files import shipped_weights_path
+from vaecodec.network.weights import load_weights
 
 SHIPPED = "the shipped model"
 # The codec, that for a training for PSNR, and the qualities to try: AVIF takes half a second each.
@@ -35,7 +36,9 @@ def reference_costs(
             ladder = codec.ladder[tried]
             costs = [_best_costs(crop, codec, ladder, levels, metric) for crop in crops]
             yield title, float(np.mean(costs))
-    yield SHIPPED, validate(network_from_weights(load_weights(default_weights_path())), crops)
+    tuned = shipped_weights_path(metric)
+    weights = load_weights(tuned if tuned.exists() else shipped_weights_path())
+    yield SHIPPED, validate(network_from_weights(weights), crops)
 
 
 @torch.no_grad()
@@ -51,15 +54,11 @@ def _best_costs(
     files = [codec.encode(image, quality) for quality in ladder]
     decoded = np.stack([np.asarray(codec.decode(file)) for file in files])
     x, x_hat = (_planes(pixels) for pixels in (crop[None], torch.from_numpy(decoded)))
-    bits = torch.tensor([8.0 * len(file) for file in files])
-    output = {"bits_y": bits, "bits_z": torch.zeros_like(bits), "x_hat": x_hat}
-    t = torch.zeros(len(files))
-    found = rate_distortion(output, x.expand_as(x_hat), t, metric)
-    distortion = (found["cost"].exp() - found["bpp"]) / quality_lambda(t)  # the same at all levels
-    return [
-        (found["bpp"] + quality_lambda(torch.tensor(level)) * distortion).min().log().item()
-        for level in levels
-    ]
+    bpp = torch.tensor([8 * len(file) / (image.width * image.height) for file in files])
+    distances = distortion(x_hat, x.expand_as(x_hat), metric)
+    lambdas = quality_lambda(torch.tensor(levels))
+    costs: list[float] = (bpp + lambdas[:, None] * distances).amin(1).log().tolist()
+    return costs
 
 
 def _planes(pixels: Tensor) -> Tensor:
