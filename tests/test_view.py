@@ -1,10 +1,15 @@
 """`vaecodec view`: a viewer sees the picture, a terminal gets blocks, and nothing is left."""
 
+import fcntl
 import os
+import pty
 import re
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +148,46 @@ def test_blocks_show_two_pixels_a_cell_in_their_own_colours():
     )
     text = terminal_picture.blocks(samples, 2, 1, 256)
     assert re.findall(r"5;(\d+)", text) == ["196", "21", "46", "233"]
+
+
+def test_256_colours_keep_the_colour_of_skin():
+    """A flat tone between the colours of the cube, whose nearest is a grey."""
+    skin = np.array([166, 124, 107])
+    text = terminal_picture.blocks(np.tile(np.uint8(skin), (40, 40, 1)), 40, 20, 256)
+    numbers = np.array(re.findall(r"5;(\d+);48;5;(\d+)m((?:\u2580)+)", text))
+    palette = np.array(terminal_picture._PALETTE).reshape(-1, 3)
+    counts = np.char.str_len(numbers[:, 2])[:, None]
+    shown = (palette[numbers[:, :2].astype(int) - 16].mean(1) * counts).sum(0) / counts.sum()
+    assert np.abs(shown - skin).max() < 6
+
+
+def test_a_terminal_with_graphics_shows_the_picture_itself(vae: Path, tiny_model_path: Path):
+    """A terminal that says, when it is asked, that it has sixels."""
+    pytest.importorskip("textual_image")
+    controller, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    words = [sys.executable, "-m", "vaecodec", "view", vae, "--model", tiny_model_path]
+    environment = {name: v for name, v in os.environ.items() if "DISPLAY" not in name}
+    process = subprocess.Popen(
+        words,
+        stdin=terminal,
+        stdout=terminal,
+        env=environment | {"TERM": "xterm"},
+    )
+    os.close(terminal)
+    said = b""
+    with suppress(OSError):  # the other side is closed
+        while part := os.read(controller, 65536):
+            said += part
+            if part.endswith(b"\x1b[c"):
+                os.write(controller, b"\x1b[?62;4c")
+            elif part.endswith(b"\x1b[16t"):
+                os.write(controller, b"\x1b[6;20;10t")
+    assert process.wait() == 0
+    (sixels,) = re.findall(rb"\x1bP[0-9;]*q(.*?)\x1b\\", said, re.DOTALL)
+    assert b"\xe2\x96\x80" not in said
+    width, height = map(int, re.search(rb'"1;1;(\d+);(\d+)', sixels).groups())
+    assert width / height == pytest.approx(90 / 60, rel=0.05)
 
 
 @pytest.mark.parametrize(

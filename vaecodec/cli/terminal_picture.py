@@ -1,6 +1,9 @@
-"""A picture in a terminal, as blocks of colour or of shades."""
+"""A picture in a terminal, as graphics where it has them, else as blocks of colour or of shades."""
 
-from collections.abc import Mapping
+import os
+import shutil
+import sys
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from PIL import Image
@@ -11,7 +14,10 @@ _SHADES = " \u2591\u2592\u2593\u2588"
 
 _ASCII_SHADES = " .:-=+*#%@"
 
-_CUBE = np.array([0, 95, 135, 175, 215, 255])  # levels of the 6x6x6 colours of 256
+_CUBE = (0, 95, 135, 175, 215, 255)  # levels of the 6x6x6 colours of 256
+_FIRST_OF_256 = 16  # the colours before differ by terminal
+_PALETTE = [level for r in _CUBE for g in _CUBE for b in _CUBE for level in (r, g, b)]
+_PALETTE += [level for grey in range(8, 248, 10) for level in 3 * [grey]]
 
 _BAYER = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]]) / 16 - 0.5
 
@@ -24,6 +30,29 @@ def colours_of(environment: Mapping[str, str], is_terminal: bool) -> int:
     if environment.get("COLORTERM") in ("truecolor", "24bit"):
         return 2**24
     return 2**24 if environment.get("TERM", "").endswith("-direct") else 256
+
+
+def terminal_graphics() -> Callable[[Image.Image], None] | None:
+    """What shows an image as graphics, by sixels or by kitty's protocol; None where the terminal,
+    which is asked, has neither or no size, and where the package textual-image is not installed."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty() and all(os.get_terminal_size())):
+        return None
+    try:
+        from textual_image import renderable  # which asks as it is imported
+    except ImportError:
+        return None
+    kind = renderable.Image
+    if kind not in (renderable.SixelImage, renderable.TGPImage):
+        return None
+
+    def show(image: Image.Image) -> None:
+        from rich.console import Console
+
+        size = shutil.get_terminal_size()
+        console = Console(width=size.columns, height=size.lines - 1)
+        console.print(kind(_on_grey(image), "auto", "auto"))
+
+    return show
 
 
 def blocks(
@@ -40,13 +69,13 @@ def blocks(
     rgb = np.pad(rgb, [(0, len(rgb) % 2), (0, 0), (0, 0)], mode="edge")
     if not colours or not unicode:
         return _shaded(rgb, _SHADES if unicode else _ASCII_SHADES)
-    code = _true_colour if colours > 256 else _colour_of_256
+    codes = _true_colours(rgb) if colours > 256 else _colours_of_256(rgb)
     rows = []
-    for above, below in zip(rgb[::2], rgb[1::2], strict=True):
+    for above, below in zip(codes[::2], codes[1::2], strict=True):
         cells, last = [], None
-        for pair in zip(map(tuple, above.tolist()), map(tuple, below.tolist()), strict=True):
+        for pair in zip(above, below, strict=True):
             if pair != last:
-                cells.append(f"\x1b[38;{code(pair[0])};48;{code(pair[1])}m")
+                cells.append(f"\x1b[38;{pair[0]};48;{pair[1]}m")
             cells.append(_UPPER_HALF)
             last = pair
         rows.append("".join(cells) + "\x1b[0m")
@@ -55,12 +84,17 @@ def blocks(
 
 def _fit(image: Image.Image, width: int, height: int) -> Image.Image:
     """The RGB picture that fills `width` x `height` pixels in one direction; it may be enlarged."""
+    part = min(width / image.width, height / image.height)
+    size = max(1, round(part * image.width)), max(1, round(part * image.height))
+    return _on_grey(image).resize(size, Image.Resampling.LANCZOS)
+
+
+def _on_grey(image: Image.Image) -> Image.Image:
+    """The image as RGB, on mid grey where it is transparent."""
     if image.mode in ("LA", "RGBA"):
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (128, 128, 128)), rgba)
-    part = min(width / image.width, height / image.height)
-    size = max(1, round(part * image.width)), max(1, round(part * image.height))
-    return image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    return image.convert("RGB")
 
 
 def _shaded(rgb: np.ndarray, shades: str) -> str:
@@ -75,15 +109,13 @@ def _shaded(rgb: np.ndarray, shades: str) -> str:
     return "\n".join("".join(shades[step] for step in line).rstrip() for line in steps)
 
 
-def _true_colour(rgb: tuple[int, int, int]) -> str:
-    return "2;{};{};{}".format(*rgb)
+def _true_colours(rgb: np.ndarray) -> list[list[str]]:
+    return [["2;{};{};{}".format(*pixel) for pixel in row] for row in rgb.tolist()]
 
 
-def _colour_of_256(rgb: tuple[int, int, int]) -> str:
-    """The nearest of the colour cube and the greys."""
-    pixel = np.array(rgb)
-    cube = np.abs(_CUBE[:, None] - pixel).argmin(axis=0)
-    grey = int(np.clip(np.rint((pixel.mean() - 8) / 10), 0, 23))
-    if np.sum((8 + 10 * grey - pixel) ** 2) < np.sum((_CUBE[cube] - pixel) ** 2):
-        return f"5;{232 + grey}"
-    return f"5;{16 + int(cube @ [36, 6, 1])}"
+def _colours_of_256(rgb: np.ndarray) -> list[list[str]]:
+    """Of the colour cube and the greys, dithered: the nearest of them alone turns skin grey."""
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(_PALETTE)
+    indices = Image.fromarray(rgb).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+    return [[f"5;{_FIRST_OF_256 + i}" for i in row] for row in np.asarray(indices).tolist()]
