@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from vaecodec.inference.loading import load_model
+from vaecodec.network.weight_files import SHIPPED, TUNES, identity, shipped_weights_path
 
 GOLDEN = Path(__file__).parent / "golden"
 SYMBOLS = json.loads((GOLDEN / "symbols.json").read_text())
@@ -16,6 +17,12 @@ LATER = sorted(path.stem for path in GOLDEN.glob("*.npz") if path.stem != "pixel
 
 sys.path.insert(0, str(GOLDEN.parent.parent / "scripts"))
 from check_golden import decode_and_record  # noqa: E402
+
+
+def test_models_that_ship_are_known_by_their_identities():
+    files = {tune: shipped_weights_path(tune) for tune in TUNES}
+    shipped = {identity(path.read_bytes()).hex(): t for t, path in files.items() if path.exists()}
+    assert shipped == SHIPPED
 
 
 @pytest.fixture(scope="module")
