@@ -1,5 +1,6 @@
 """What commands say: a line, more with --verbose, nothing with --quiet, objects with --json."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -50,6 +51,28 @@ def test_json_of_one_file(run, photo_path: Path, vae: Path, tiny_model):
     assert decoded["bytes_out"] == back.stat().st_size
     verified = json.loads(run("verify", vae, "--json").stdout)
     assert verified["ok"] and verified["parts"] == encoded["parts"]
+
+
+def test_info_of_many_is_a_table(run, photo_path: Path, vae: Path):
+    exact, none = vae.with_name("exact.vae"), vae.with_name("none.vae")
+    run("encode", photo_path, "-o", exact, "--lossless")
+    names = [str(vae), str(exact)]
+    table = run("info", vae, none, exact)
+    assert table.exit_code == 1
+    assert table.stderr == f"vaecodec: {none}: no such file\n"
+    head, *rows = (line.split() for line in table.stdout.splitlines())
+    assert head == ["pixels", "mode", "quality", "bytes", "bpp", "file"]
+    sizes = [str(path.stat().st_size) for path in (vae, exact)]
+    assert [row[0] for row in rows] == ["97x75", "97x75"]
+    assert [row[2:4] for row in rows] == [["?", sizes[0]], ["lossless", sizes[1]]]
+    assert [row[5] for row in rows] == names
+    read = csv.DictReader(run("info", *names, "--csv").stdout.splitlines())
+    assert [(row["file"], row["width"], row["bytes"]) for row in read] == [
+        (name, "97", size) for name, size in zip(names, sizes, strict=True)
+    ]
+    lines = run("info", *names, none, "--json").stdout.splitlines()
+    assert [json.loads(line)["file"] for line in lines] == [*names, str(none)]
+    assert json.loads(lines[2])["ok"] is False
 
 
 def test_json_is_never_mixed_with_data(run, photo_path: Path):

@@ -1,30 +1,37 @@
 """The `vaecodec info` command."""
 
 import json
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from vaecodec.cli.faults import EPILOG
+from vaecodec.cli.faults import EPILOG, fault_text, say_fault
 from vaecodec.cli.messages import lossless_words
 from vaecodec.cli.options import FORCE, JSON, LIMIT, PATH, ModelChoice, choosing_model
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
 from vaecodec.cli.streams import naming, open_input
 from vaecodec.codec.quality import quality_of_file
-from vaecodec.errors import UsageError
+from vaecodec.errors import UsageError, VaecodecError
 from vaecodec.network.weight_files import weights_path
 from vaecodec.version import __version__
 
 if TYPE_CHECKING:
     from vaecodec.inference.model import Model
 
+_CSV_COLUMNS = (
+    "file", "width", "height", "mode", "quality", "level", "bytes", "bpp", "slices",
+    "lossless_slices", "encrypted", "model",
+)  # fmt: skip
+
 
 @click.command(epilog=EPILOG)
-@click.argument("source", metavar="[FILE]", type=PATH, required=False)
+@click.argument("sources", metavar="[FILE...]", type=PATH, nargs=-1)
 @JSON
+@click.option("--csv", "as_csv", is_flag=True, help="Print a table for spreadsheets.")
 @click.option(
     "--system",
     "of_system",
@@ -43,8 +50,9 @@ if TYPE_CHECKING:
 @choosing_model
 @LIMIT
 def info(
-    source: Path | None,
+    sources: tuple[Path, ...],
     as_json: bool,
+    as_csv: bool,
     of_system: bool,
     preview: Path | None,
     passphrase_file: Path | None,
@@ -54,45 +62,105 @@ def info(
 ) -> None:
     """Say what .vae files or models hold, without decoding them.
 
-    Checksums are checked before. Of a model (.safetensors, visual or psnr) its card is printed.
+    Checksums are checked before. Of several files there is a table; of a model (.safetensors,
+    visual or psnr) its card is printed.
     """
-    from vaecodec.format.container import describe
-
+    if as_json and as_csv:
+        raise UsageError("give --json or --csv, not both")
     if of_system:
-        if source is not None or preview is not None:
+        if sources or preview is not None:
             raise UsageError("--system tells of this machine; leave out FILE and --preview")
         _print_system(choice, as_json)
         return
-    if source is None:
+    if not sources:
         raise UsageError("name a FILE, or ask for this machine with --system")
+    if preview is not None and len(sources) > 1:
+        raise UsageError("--preview is of one FILE")
+    if len(sources) > 1 or as_csv:
+        sys.exit(_print_many(sources, as_json, as_csv, max_pixels))
+    source = sources[0]
     model = weights_path(source)
     if model.suffix == ".safetensors":
         _print_card(model, as_json)
         return
-    file = open_input(source)
-    with file, naming(source):
-        facts = describe(file, max_pixels)
+    with open_input(source) as file, naming(source):
+        facts = _facts(source, file, max_pixels)
         if preview is not None:
             file.seek(0)
             passphrase = passphrase_for(file, passphrase_file)
             load = partial(choice.load, bytes.fromhex(facts["model"]))
             _write_preview(file, preview, force, load, max_pixels, passphrase)
-    facts = {
-        "file": str(source),
-        **facts,
-        "quality": quality_of_file(bytes.fromhex(facts["model"]), facts["level"]),
-    }
     if as_json:
         click.echo(json.dumps(facts))
-        return
+    else:
+        _print_one(facts)
+
+
+def _facts(source: Path, file: BinaryIO, max_pixels: int) -> dict[str, Any]:
+    """What is told of a .vae file. Raises FormatError."""
+    from vaecodec.format.container import describe
+
+    facts = describe(file, max_pixels)
+    quality = quality_of_file(bytes.fromhex(facts["model"]), facts["level"])
+    return {"file": str(source), **facts, "quality": quality}
+
+
+def _print_one(facts: dict[str, Any]) -> None:
     parts = ", ".join(f"{name} {size}" for name, size in facts["parts"].items())
     slices, lossless = facts["slices"], facts["lossless_slices"]
     quality = "" if lossless == slices else _quality_words(facts["quality"], facts["level"])
     kinds = lossless_words(lossless, slices)
     counted = "1 slice" if slices == 1 else f"{slices} slices"
-    click.echo(f"{source}: {facts['width']}x{facts['height']} {facts['mode']}{quality}{kinds}")
+    click.echo(
+        f"{facts['file']}: {facts['width']}x{facts['height']} {facts['mode']}{quality}{kinds}"
+    )
     click.echo(f"  {facts['bytes']} bytes, {facts['bpp']:.4f} bpp ({parts}), {counted}")
     click.echo(f"  model {facts['model']}" + (", encrypted" if facts["encrypted"] else ""))
+
+
+def _print_many(sources: tuple[Path, ...], as_json: bool, as_csv: bool, max_pixels: int) -> bool:
+    """A table of the files, or an object a line; says what is wrong with others, and returns
+    whether any is."""
+    found, failed = [], False
+    for source in sources:
+        try:
+            with open_input(source) as file, naming(source):
+                facts = _facts(source, file, max_pixels)
+        except VaecodecError as error:
+            failed, fault = True, fault_text(error)
+            if as_json:
+                click.echo(json.dumps({"file": str(source), "ok": False, "fault": fault}))
+            else:
+                say_fault(fault)
+            continue
+        if as_json:
+            click.echo(json.dumps(facts))
+        found.append(facts)
+    if as_csv:
+        import csv
+
+        writer = csv.DictWriter(sys.stdout, _CSV_COLUMNS, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(found)
+    elif not as_json:
+        _print_table(found)
+    return failed
+
+
+def _print_table(found: list[dict[str, Any]]) -> None:
+    """Columns as wide as what they hold; numbers stand at their right."""
+    rows = [("pixels", "mode", "quality", "bytes", "bpp", "file")]
+    for facts in found:
+        lossless = facts["lossless_slices"] == facts["slices"]
+        known = "?" if facts["quality"] is None else f"{facts['quality']:g}"
+        quality = "lossless" if lossless else known
+        pixels, bpp = f"{facts['width']}x{facts['height']}", f"{facts['bpp']:.3f}"
+        name = facts["file"] + (" (encrypted)" if facts["encrypted"] else "")
+        rows.append((pixels, facts["mode"], quality, str(facts["bytes"]), bpp, name))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+        click.echo("  ".join([*cells[:-1], row[-1]]))
 
 
 def _quality_words(quality: float | None, level: int) -> str:
