@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from click.testing import CliRunner
@@ -17,10 +18,14 @@ from vaecodec.codec.encoder import EncodeOptions, encode_picture
 from vaecodec.errors import ModelError, UsageError
 from vaecodec.inference import loading
 from vaecodec.inference.loading import choose_backend, load_model
-from vaecodec.network.vae import network_from_weights
-from vaecodec.network.weights import load_weights
+from vaecodec.inference.model import Model
+from vaecodec.inference.onnx_graphs import GraphBuilder
+from vaecodec.network.vae import VAE, network_from_weights
+from vaecodec.network.weights import load_weights, save_weights
 from vaecodec.picture.picture import Picture
+from vaecodec.training.calibration import calibrate
 from vaecodec.training.export import export_model
+from vaecodec.training.growth import grow
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -145,8 +150,6 @@ def test_without_onnx_runtime(
 @pytest.mark.parametrize("backend", ["onnx", "torch"])
 def test_sizes_that_no_tensor_backs_are_refused(tmp_path: Path, change: dict, backend: str):
     """A small file cannot ask for a network of terabytes."""
-    from vaecodec.network.weights import load_weights, save_weights
-
     w = load_weights(GOLDEN / "model.safetensors")
     hostile = tmp_path / "hostile.safetensors"
     tables = [*w.z_tables] * 4  # a number that any of the changed sizes divides
@@ -158,7 +161,6 @@ def test_sizes_that_no_tensor_backs_are_refused(tmp_path: Path, change: dict, ba
 
 def test_export_writes_graphs_for_other_programs(tmp_path: Path, models):
     import onnx
-    import onnxruntime
 
     folder, source = tmp_path / "graphs", str(GOLDEN / "model.safetensors")
     words = ["export", source, "-o", str(folder)]
@@ -192,3 +194,73 @@ def test_both_backends_take_the_same_elementwise_steps(tiny_model_path: Path, tm
     data = encode_picture(picture, models[0], EncodeOptions(900))
     pixels = [decode_picture(data, model).pixels.astype(int) for model in models]
     assert np.abs(pixels[0] - pixels[1]).max() <= 1
+
+
+@pytest.fixture(scope="module")
+def eight_bit_model_path(tiny_model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with its residual blocks in 8 bits."""
+    learned = network_from_weights(load_weights(tiny_model_path))
+    network = VAE(replace(learned.config, activation_bits=8))
+    grow(network, learned)
+    photos = [make_photo(64, 64, seed) for seed in range(4)]
+    calibrate(network, torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2) / 255)
+    path = tmp_path_factory.mktemp("eight") / "eight.safetensors"
+    export_model(network, photos[:2], {"name": "eight"}, path)
+    return path
+
+
+def test_blocks_of_eight_bits_are_the_same_integers(eight_bit_model_path: Path):
+    """From equal inputs to equal outputs, at levels between the anchors, too."""
+    weights = load_weights(eight_bit_model_path)
+    network = network_from_weights(weights).eval()
+    rng = np.random.default_rng(0)
+    for name, block in (("a1.0", network.a1[0]), ("s2.0", network.s2[0])):
+        spread = 30 * block.input.scale.numpy()[:, None, None]  # beyond the range, now and then
+        x = (spread * rng.normal(0, 2, (1, len(spread), 12, 20))).astype(np.float32)
+        builder = GraphBuilder(weights, "block")
+        y = builder.residual_block(builder.graph.input("x", x.shape), name)
+        builder.graph.output(y, "y", x.shape)
+        session = onnxruntime.InferenceSession(builder.graph.to_bytes({}))
+        for t in (0.0, 1.75, 5.0):
+            (ours,) = session.run(None, {"x": x, "t": np.array([t], np.float32)})
+            with torch.no_grad():
+                theirs = block(torch.from_numpy(x), torch.tensor([t])).numpy()
+            steps = (ours - theirs) / block.output.scale.numpy()[:, None, None]
+            # A bias that falls between two integers can be rounded either way, and moves a few.
+            assert np.abs(steps).max() < 1.5 and (np.abs(steps) > 0.5).mean() < 1e-3
+            assert np.abs(theirs - x).max() > 0
+
+
+def test_a_model_of_eight_bits_decodes_alike_and_as_well(
+    eight_bit_model_path: Path, tiny_model: Model
+):
+    photo = make_photo(96, 128, seed=5)
+    models = [load_model(eight_bit_model_path, "cpu", backend=b) for b in ("onnx", "torch")]
+    for level in (0, 1000):
+        usual = encode_picture(Picture(photo), tiny_model, EncodeOptions(level))
+        error = np.square(decode_picture(usual, tiny_model).pixels - photo.astype(float)).mean()
+        for writer in models:
+            data = encode_picture(Picture(photo), writer, EncodeOptions(level))
+            pixels = [decode_picture(data, reader).pixels.astype(int) for reader in models]
+            assert np.abs(pixels[0] - pixels[1]).max() <= 1
+            assert np.square(pixels[0] - photo).mean() < 1.1 * error
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("a1.0.enter.weight", np.int8(127)),
+        ("a1.0.enter.weight.step", np.float32(0)),
+        ("s1.0.input.scale", np.float32(-1)),
+        ("s2.0.hidden.zero", np.float32(0.5)),
+        ("s2.0.output.zero", np.float32(300)),
+    ],
+)
+def test_ranges_and_weights_that_eight_bits_cannot_have_are_refused(
+    eight_bit_model_path: Path, tmp_path: Path, name: str, value: np.generic
+):
+    w = load_weights(eight_bit_model_path)
+    hostile = tmp_path / "hostile.safetensors"
+    save_weights(hostile, replace(w, net={**w.net, name: np.full_like(w.net[name], value)}))
+    with pytest.raises(ModelError, match="in 8 bits"):
+        load_model(hostile, "cpu", backend="onnx")

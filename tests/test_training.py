@@ -246,6 +246,27 @@ def test_a_network_gets_levels_above_the_top(folder: Path, tmp_path: Path, tiny_
     assert decode_picture(data, model).pixels.shape == (64, 80, 3)
 
 
+def test_a_network_gets_blocks_of_eight_bits(folder: Path, tmp_path: Path, tiny_model_path: Path):
+    out = tmp_path / "eight.safetensors"
+    change = ["--set", "activation_bits=8"]
+    unlearned = train(folder, "-o", out, "--steps", 1, *QUICK, *change)
+    grown = train(folder, "--from", tiny_model_path, "-o", out, *change, "--set", "n1=2")
+    for refused in (unlearned, grown):
+        assert refused.exit_code == 2 and "then go on with --from and this" in refused.stderr
+    words = ["--from", tiny_model_path, "-o", out, "--steps", 2, "--set", "lr=1e-5", *QUICK]
+    result = train(folder, *words, *change)
+    assert result.exit_code == 0, result.output
+    weights = load_weights(out)
+    assert weights.config["activation_bits"] == 8
+    assert {np.abs(weights.net[f"{p}.0.leave.weight"]).max() for p in ("a1", "s1")} == {64}
+    photo = make_photo(128, 128, seed=40)
+    errors = []
+    for model in (load_model(tiny_model_path, "cpu"), load_model(out, "cpu")):
+        data = encode_picture(Picture(photo), model, EncodeOptions(1000))
+        errors.append(np.square(decode_picture(data, model).pixels - photo.astype(float)).mean())
+    assert errors[1] < 1.1 * errors[0]
+
+
 def test_a_network_grows_by_blocks_that_change_nearly_nothing(
     folder: Path, tmp_path: Path, tiny_model_path: Path
 ):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vaecodec.training.options import Recipe, TrainingProgress, TrainOptions
     from vaecodec.training.trainer import Trainer
 
+OPTIONAL = ("elementwise", "activation_bits")  # sizes that may be 0
 PRESET_NAMES = ("tiny", "small", "base", "large")
 
 
@@ -222,7 +223,7 @@ def _apply(
 
     A `given` network has learned already and can only grow.
     """
-    from vaecodec.training.growth import GROWING, can_grow
+    from vaecodec.training.growth import BLOCKS, GROWING, can_grow
 
     names = {field.name: group for group in (config, recipe) for field in fields(group)}
     updates: dict[type, dict[str, Any]] = {type(config): {}, type(recipe): {}}
@@ -239,7 +240,7 @@ def _apply(
             raise UsageError(
                 f"--set {change}: {text!r} is not a number of type {kind.__name__}"
             ) from None
-        if value < 0 or (value == 0 and names[name] is config and name != "elementwise"):
+        if value < 0 or (value == 0 and names[name] is config and name not in OPTIONAL):
             raise UsageError(f"--set {change}: must be positive")
         if given and names[name] is config and not can_grow(config, name, value):
             raise UsageError(
@@ -250,6 +251,11 @@ def _apply(
     config = replace(config, **updates[type(config)])
     if config.m % 4:
         raise UsageError(f"--set m={config.m}: must be a multiple of 4")
+    if config.activation_bits and not (given and updates[type(config)].keys().isdisjoint(BLOCKS)):
+        raise UsageError(
+            f"--set activation_bits={config.activation_bits}: blocks that have not learned have no"
+            " ranges; train without it, then go on with --from and this"
+        )
     return config, replace(recipe, **updates[type(recipe)])
 
 

@@ -94,6 +94,7 @@ class OnnxTransforms:
         with self._lock:
             if (name, is_worker) not in self._sessions:
                 options = onnxruntime.SessionOptions()
+                options.log_severity_level = 3  # errors; it warns of constants that it fused away
                 # Named, as by default it pins a thread to every core there is.
                 options.intra_op_num_threads = self._thread.cores
                 options.graph_optimization_level = (

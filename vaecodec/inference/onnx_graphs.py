@@ -10,24 +10,25 @@ from collections.abc import Callable
 import numpy as np
 
 from vaecodec.entropy.coding_order import STEPS
-from vaecodec.inference.onnx_writer import Graph
+from vaecodec.inference.onnx_writer import INT32, Graph
 from vaecodec.network.config import BLOCK, FRONT, LEAK, LOG_STEP_SCALE_MAX
 from vaecodec.network.weights import Weights
 
 
 def graph_bytes(weights: Weights, name: str) -> bytes:
     """The ONNX model of one of `GRAPHS`, for weights that `check_parameters` has passed."""
-    builder = _Builder(weights, name)
+    builder = GraphBuilder(weights, name)
     GRAPHS[name](builder, weights.config)
     return builder.graph.to_bytes({"vaecodec.inference.model": weights.model_id.hex()})
 
 
-class _Builder:
+class GraphBuilder:
     """Layers of the network, as they are put into a graph."""
 
     def __init__(self, weights: Weights, name: str):
         self.graph = Graph(name)
         self.parameter = weights.float_parameter
+        self._weights = weights
         self._anchors = weights.config["anchors"]
         self._hat: str | None = None
 
@@ -72,13 +73,65 @@ class _Builder:
         return self.graph.node("DepthToSpace", value, blocksize=side, mode="CRD")
 
     def residual_block(self, value: str, block: str) -> str:
+        if self._weights.config["activation_bits"]:
+            return self.eight_bit_block(value, block)
         bias = self.at_level(f"{block}.bias")
         h = self.activate(self.convolve(value, f"{block}.enter", bias, pad=1))
         h = self.convolve(h, f"{block}.leave", self.stored(f"{block}.leave.bias"), pad=1)
         return self.graph.node("Add", value, h)
 
+    def eight_bit_block(self, value: str, block: str) -> str:
+        """network.layers.EightBitBlock, in the same integers."""
+        g = self.graph
+        inner, hidden, outer = (
+            self.parameter(f"{block}.{place}.scale") for place in ("input", "hidden", "output")
+        )
+        zeros = [
+            self.parameter(f"{block}.{place}.zero")[0].astype(np.uint8)
+            for place in ("input", "hidden", "output")
+        ]
+        before, between, after = map(g.constant, zeros)
+        one = g.constant(np.ones((), np.float32))
+        h = g.node(
+            "QuantizeLinear",
+            value,
+            g.constant(inner),
+            g.constant(np.full(len(inner), zeros[0])),
+            axis=1,
+        )
+        step = inner.max() * self._weights.step(f"{block}.enter.weight")
+        bias = g.node("Round", g.node("Div", self.at_level(f"{block}.bias"), g.constant(step)))
+        bias = g.node("Cast", bias, to=INT32)
+        h = self.convolve_bytes(h, f"{block}.enter", before, step / hidden, between, bias)
+        h = self.activate(g.node("DequantizeLinear", h, one, between))
+        h = g.node("QuantizeLinear", h, one, between)
+        step = hidden * self._weights.step(f"{block}.leave.weight")
+        bias = g.constant(np.rint(self.parameter(f"{block}.leave.bias") / step).astype(np.int32))
+        h = self.convolve_bytes(h, f"{block}.leave", between, step / outer, after, bias)
+        h = g.node(
+            "DequantizeLinear",
+            h,
+            g.constant(outer),
+            g.constant(np.full(len(outer), zeros[2])),
+            axis=1,
+        )
+        return g.node("Add", value, h)
 
-def _analysis(b: _Builder, c: dict[str, int]) -> None:
+    def convolve_bytes(
+        self, value: str, layer: str, zero: str, factors: np.ndarray, new_zero: str, bias: str
+    ) -> str:
+        """Bytes to bytes: integer sums times `factors` `[out]`, rounded.
+
+        All scales that the operator multiplies are 1 but one, so that it takes just these factors.
+        """
+        g = self.graph
+        one = g.constant(np.ones((), np.float32))
+        weight, no_zero = self._weights.net[f"{layer}.weight"], np.zeros(len(factors), np.int8)
+        weights = g.constant(weight), g.constant(factors), g.constant(no_zero)
+        return g.node("QLinearConv", value, one, zero, *weights, one, new_zero, bias, pads=[1] * 4)
+
+
+def _analysis(b: GraphBuilder, c: dict[str, int]) -> None:
     """g_a: `x` `[16h, 16w, 3]` in 0..1 to `y` `[h, w, m]`."""
     g = b.graph
     # Whitening of the 8x8 blocks: subtract the mean, project, divide by the deviations.
@@ -96,7 +149,7 @@ def _analysis(b: _Builder, c: dict[str, int]) -> None:
     g.output(y, "y", ["rows", "columns", c["m"]])
 
 
-def _hyper_analysis(b: _Builder, c: dict[str, int]) -> None:
+def _hyper_analysis(b: GraphBuilder, c: dict[str, int]) -> None:
     """h_a: `y` `[4h, 4w, m]` to `z` before rounding `[h, w, cz]`."""
     g = b.graph
     y = b.to_planes(g.input("y", ["rows", "columns", c["m"]]))
@@ -109,7 +162,7 @@ def _hyper_analysis(b: _Builder, c: dict[str, int]) -> None:
     g.output(z, "z", ["hyper_rows", "hyper_columns", c["cz"]])
 
 
-def _hyper_synthesis(b: _Builder, c: dict[str, int]) -> None:
+def _hyper_synthesis(b: GraphBuilder, c: dict[str, int]) -> None:
     """h_s: integers `z` `[h, w, cz]` to `features` of the mean `[4h, 4w, context]`."""
     g = b.graph
     z = g.input("z", ["hyper_rows", "hyper_columns", c["cz"]])
@@ -121,7 +174,7 @@ def _hyper_synthesis(b: _Builder, c: dict[str, int]) -> None:
     g.output(features, "features", ["rows", "columns", c["context"]])
 
 
-def _mean(b: _Builder, c: dict[str, int]) -> None:
+def _mean(b: GraphBuilder, c: dict[str, int]) -> None:
     """Mean of y `[h, w, m]` from `features` and the known latents, squashed, `[h, w, m + 4]`."""
     g = b.graph
     features = b.to_planes(g.input("features", ["rows", "columns", c["context"]]))
@@ -129,18 +182,18 @@ def _mean(b: _Builder, c: dict[str, int]) -> None:
     _mean_of(b, c, g.node("Add", features, b.convolve(known, "ctx_in", pad=1)))
 
 
-def _first_mean(b: _Builder, c: dict[str, int]) -> None:
+def _first_mean(b: GraphBuilder, c: dict[str, int]) -> None:
     """The same where nothing is known: from `features` alone."""
     _mean_of(b, c, b.to_planes(b.graph.input("features", ["rows", "columns", c["context"]])))
 
 
-def _mean_of(b: _Builder, c: dict[str, int], h: str) -> None:
+def _mean_of(b: GraphBuilder, c: dict[str, int], h: str) -> None:
     h = b.activate(b.convolve(b.activate(h), "ctx_mid", b.stored("ctx_mid.bias")))
     mean = b.to_channels_last(b.convolve(h, "ctx_out", b.stored("ctx_out.bias")))
     b.graph.output(mean, "mean", ["rows", "columns", c["m"]])
 
 
-def _step_scale(b: _Builder, c: dict[str, int]) -> None:
+def _step_scale(b: GraphBuilder, c: dict[str, int]) -> None:
     """How much finer each latent is quantised than its channel, `[h, w, m]`, from `features`."""
     g = b.graph
     features = b.to_planes(g.input("features", ["rows", "columns", c["context"]]))
@@ -150,7 +203,7 @@ def _step_scale(b: _Builder, c: dict[str, int]) -> None:
     g.output(b.to_channels_last(q), "q", ["rows", "columns", c["m"]])
 
 
-def _synthesis(b: _Builder, c: dict[str, int]) -> None:
+def _synthesis(b: GraphBuilder, c: dict[str, int]) -> None:
     """g_s: `y_hat` `[h, w, m]` to a picture `x` `[16h, 16w, 3]`, not clipped."""
     g = b.graph
     y_hat = g.input("y_hat", ["rows", "columns", c["m"]])
@@ -167,14 +220,14 @@ def _synthesis(b: _Builder, c: dict[str, int]) -> None:
     g.output(b.to_channels_last(b.shuffle(blocks, BLOCK)), "x", ["height", "width", 3])
 
 
-def _gain(b: _Builder, c: dict[str, int]) -> None:
+def _gain(b: GraphBuilder, c: dict[str, int]) -> None:
     """Quantisation steps per unit of y, `[m]`."""
     g = b.graph
     gain = g.node("Mul", b.exp_at_level("log_gain"), b.stored("y_scale"))
     g.output(gain, "gain", [c["m"]])
 
 
-GRAPHS: dict[str, Callable[[_Builder, dict[str, int]], None]] = {
+GRAPHS: dict[str, Callable[[GraphBuilder, dict[str, int]], None]] = {
     "analysis": _analysis,
     "hyper_analysis": _hyper_analysis,
     "hyper_synthesis": _hyper_synthesis,

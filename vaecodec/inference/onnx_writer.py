@@ -12,7 +12,14 @@ import numpy as np
 IR_VERSION = 8
 OPSET = 17
 _VARINT, _BYTES, _FIXED32 = 0, 2, 5  # wire types
-_ELEMENT_TYPES = {np.dtype(np.float32): 1, np.dtype(np.int64): 7}
+FLOAT, INT32 = 1, 6  # of the format's element types
+_ELEMENT_TYPES = {
+    np.dtype(np.float32): FLOAT,
+    np.dtype(np.uint8): 2,
+    np.dtype(np.int8): 3,
+    np.dtype(np.int32): INT32,
+    np.dtype(np.int64): 7,
+}
 _INT_ATTRIBUTE, _FLOAT_ATTRIBUTE, _STRING_ATTRIBUTE, _INTS_ATTRIBUTE = 2, 1, 3, 7
 
 Attribute = int | float | str | Sequence[int]
@@ -41,7 +48,7 @@ class Graph:
         self._outputs += _message(12, _value(name, shape))
 
     def constant(self, array: np.ndarray) -> str:
-        """A float32 or int64 array that is stored with the graph."""
+        """An array that is stored with the graph, of one of the types above."""
         name = self._new_name()
         tensor: _Parts = [_integer(1, size) for size in array.shape]
         tensor += [_integer(2, _ELEMENT_TYPES[array.dtype]), _string(8, name)]

@@ -9,6 +9,7 @@ STRIDE_Y = 16  # pixels per latent position
 BLOCK = 8  # side of the pixel blocks of the front end
 FRONT = 3 * BLOCK * BLOCK  # values of a block
 LEAK = 0.1  # slope of the activation below zero
+LARGEST_WEIGHT = 64  # magnitude of the weights that 8-bit activations are multiplied by
 LOG_STEP_SCALE_MAX = 3.0  # of the elementwise quantisation step
 
 
@@ -20,8 +21,9 @@ class NetworkConfig:
     1/16; `m` latent channels (a multiple of 4); `cz` hyper-latent channels; `hyper`, `context` and
     `scale` are the widths of h_a/h_s, of the mean's context network and of the scale network.
     Gains are learned at `anchors` levels, and t is in 0..anchors-1. With `elementwise` 1 h_s also
-    predicts a quantisation step for every latent. The defaults of these two are the first
-    generation's, whose weight files do not name them.
+    predicts a quantisation step for every latent. With `activation_bits` 8 instead of 0 residual
+    blocks compute in integers. The defaults of these three are the first generation's, whose weight
+    files do not name them.
     """
 
     n1: int = 1
@@ -35,6 +37,7 @@ class NetworkConfig:
     scale: int = 96
     anchors: int = 6
     elementwise: int = 0
+    activation_bits: int = 0
 
     @property
     def level_max(self) -> int:
@@ -95,6 +98,10 @@ def parameter_shapes(config: dict[str, int], most: int) -> dict[str, tuple[int, 
             shapes[f"{block}.bias.values"] = (anchors, hidden)
             shapes[f"{block}.leave.weight"] = (channels, hidden, 3, 3)
             shapes[f"{block}.leave.bias"] = (channels,)
+            if c["activation_bits"]:
+                for place, scales in (("input", channels), ("hidden", 1), ("output", channels)):
+                    shapes[f"{block}.{place}.scale"] = (scales,)
+                    shapes[f"{block}.{place}.zero"] = (1,)
     tables = {"s_bias": m, "log_gain": m, "log_inverse_gain": m, "log_z_gain": cz}
     tables |= {"z_log_scale": cz, "ha_bias": hyper, "hs_bias": hyper, "ctx_bias": context}
     return shapes | {f"{name}.values": (anchors, size) for name, size in tables.items()}

@@ -4,7 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vaecodec.network.config import LEAK
+from vaecodec.network.config import LARGEST_WEIGHT, LEAK
+
+SMALLEST_STEP = 1e-6  # of stored weights; a channel of zeros has it, too
 
 
 class LevelTable(nn.Module):
@@ -32,6 +34,8 @@ class EightBitConv(nn.Conv2d):
     were the real ones; in evaluation mode it takes them as they are, from a file.
     """
 
+    largest = 127  # of the stored integers' magnitudes
+
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight
         if self.training:
@@ -40,11 +44,21 @@ class EightBitConv(nn.Conv2d):
         result: Tensor = self._conv_forward(x, weight, self.bias)
         return result
 
+    def convolve_integers(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The sums of integers `x` times the stored ones, without the bias, and their step
+        `[out, 1, 1]`."""
+        integers, step = self.stored_weight()
+        steps = self.weight / step
+        sums = self._conv_forward(x, steps + (integers - steps).detach(), None)
+        return sums.float(), step[:, 0]
+
     @torch.no_grad()
     def stored_weight(self) -> tuple[Tensor, Tensor]:
-        """Integers -127..127 of the weight's shape, and the step `[out, 1, 1, 1]` they count."""
-        step = self.weight.abs().amax((1, 2, 3), keepdim=True) / 127
-        return (self.weight / step.clamp(min=1e-12)).round(), step
+        """Integers -largest..largest of the weight's shape, and the step `[out, 1, 1, 1]` they
+        count."""
+        step = self.weight.abs().amax((1, 2, 3), keepdim=True) / self.largest
+        step = step.clamp(min=SMALLEST_STEP)
+        return (self.weight / step).round(), step
 
 
 class ResidualBlock(nn.Module):
@@ -67,6 +81,64 @@ class ResidualBlock(nn.Module):
         """`x`: `[B, channels, H, W]`; `t`: `[B]` level. Returns a tensor shaped like `x`."""
         result: Tensor = x + self.leave(F.leaky_relu(self.enter(x) + self.bias(t), LEAK))
         return result
+
+
+class EightBitBlock(ResidualBlock):
+    """The same in integers: unsigned 8-bit activations, weights of 7 bits and a sign.
+
+    Processors without instructions for it add pairs of products in 16 bits, which these weights
+    never exceed: 2 * 255 * 64 < 2**15. Every sum is an integer that float32 holds, and it is scaled
+    and rounded as ONNX's QLinearConv does, so that all backends compute the same. Gradients pass
+    through the rounding as if it were not there, but not where a value is clipped (Jacob et al.,
+    CVPR 2018, 1712.05877).
+    """
+
+    def __init__(self, channels: int, hidden: int, anchors: int):
+        super().__init__(channels, hidden, anchors)
+        self.enter.largest = self.leave.largest = LARGEST_WEIGHT
+        self.input = Quantiser(channels)
+        self.hidden = Quantiser(1)
+        self.output = Quantiser(channels)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """`x`: `[B, channels, H, W]`; `t`: `[B]` level. Returns a tensor shaped like `x`."""
+        sums, weight_step = self.enter.convolve_integers(self.input(x))
+        step = self.input.scale.amax() * weight_step
+        sums = sums + straight_through_round(self.bias(t) / step)
+        h = self.hidden.requantise(sums, step)
+        sums, weight_step = self.leave.convolve_integers(
+            straight_through_round(F.leaky_relu(h, LEAK))
+        )
+        step = self.hidden.step * weight_step
+        assert self.leave.bias is not None
+        sums = sums + straight_through_round(self.leave.bias[:, None, None] / step)
+        return x + self.output.requantise(sums, step) * self.output.step
+
+
+class Quantiser(nn.Module):
+    """Real numbers to the integers -zero..255 - zero that a byte holds, in steps of `scale`."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.scale: Tensor
+        self.zero: Tensor
+        self.register_buffer("scale", torch.ones(channels))
+        self.register_buffer("zero", torch.full((1,), 128.0))
+
+    @property
+    def step(self) -> Tensor:
+        """`[channels, 1, 1]`."""
+        return self.scale[:, None, None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Integers in float32, shaped like `x`, `[B, channels, H, W]` or of any channels if here is
+        one."""
+        return straight_through_round((x.float() / self.step).clamp(-self.zero, 255 - self.zero))
+
+    def requantise(self, sums: Tensor, step: Tensor) -> Tensor:
+        """The same of `sums` in steps of `step`."""
+        scaled = sums * (step / self.step)
+        return straight_through_round(scaled.clamp(-self.zero, 255 - self.zero))
 
 
 def squash(y: Tensor) -> Tensor:

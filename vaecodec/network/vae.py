@@ -22,6 +22,7 @@ from vaecodec.entropy.integer_scale_network import float_parameters
 from vaecodec.entropy.scales import SCALE_COUNT, STEP
 from vaecodec.network.config import BLOCK, FRONT, LEAK, LOG_STEP_SCALE_MAX, NetworkConfig
 from vaecodec.network.layers import (
+    EightBitBlock,
     EightBitConv,
     LevelTable,
     ResidualBlock,
@@ -64,15 +65,16 @@ class VAE(nn.Module):
         self.register_buffer("klt_scale", torch.ones(FRONT))
         self.register_buffer("y_scale", torch.ones(c.m))  # pixel-domain deviation of each latent
 
-        self.a1 = nn.ModuleList(ResidualBlock(FRONT, c.h1, c.anchors) for _ in range(c.n1))
+        block = EightBitBlock if c.activation_bits else ResidualBlock
+        self.a1 = nn.ModuleList(block(FRONT, c.h1, c.anchors) for _ in range(c.n1))
         self.down = nn.Conv2d(FRONT, c.m, 4, stride=2, padding=1)
-        self.a2 = nn.ModuleList(ResidualBlock(c.m, c.h2, c.anchors) for _ in range(c.n2))
+        self.a2 = nn.ModuleList(block(c.m, c.h2, c.anchors) for _ in range(c.n2))
         self.a_out = nn.Conv2d(c.m, c.m, 1)
         self.s_in = nn.Conv2d(c.m, c.m, 1)
         self.s_bias = LevelTable(c.anchors, c.m)
-        self.s2 = nn.ModuleList(ResidualBlock(c.m, c.h2, c.anchors) for _ in range(c.n2))
+        self.s2 = nn.ModuleList(block(c.m, c.h2, c.anchors) for _ in range(c.n2))
         self.up = nn.ConvTranspose2d(c.m, FRONT, 4, stride=2, padding=1)
-        self.s1 = nn.ModuleList(ResidualBlock(FRONT, c.h1, c.anchors) for _ in range(c.n1))
+        self.s1 = nn.ModuleList(block(FRONT, c.h1, c.anchors) for _ in range(c.n1))
         for conv in (self.a_out, self.s_in):
             nn.init.dirac_(conv.weight)
             assert conv.bias is not None

@@ -2,8 +2,7 @@
 
 A model's identity is the first 8 bytes of the SHA-256 of its file, so that any tool can check it. A
 file is of safetensors; its metadata entry "vaecodec" is JSON with "format", "config" (sizes of the
-network) and "card" (free text, and what QualityScale reads). Format 2 names the sizes that
-FIRST_GENERATION gives to format 1.
+network) and "card" (free text, and what QualityScale reads).
 """
 
 import json
@@ -17,7 +16,8 @@ from vaecodec.errors import ModelError
 from vaecodec.format.container import MODEL_ID_BYTES
 
 FORMATS = (1, 2)  # read; written is the last
-FIRST_GENERATION = {"anchors": 6, "elementwise": 0}  # of format 1, which does not name these sizes
+UNNAMED = {"activation_bits": 0}  # sizes that files of format 2 may leave out
+FIRST_GENERATION = UNNAMED | {"anchors": 6, "elementwise": 0}  # the same of format 1
 METADATA_ENTRY = "vaecodec"
 MAX_FILE_BYTES = 256 * 2**20
 METRICS = ("visual", "psnr", "ms-ssim")  # what a model can be trained to preserve
@@ -105,7 +105,7 @@ def describe_weights(data: bytes) -> Description:
     if described["format"] not in FORMATS:
         raise ValueError(f"weight format {described['format']}, this program reads {FORMATS}")
     named = {str(name): int(value) for name, value in described["config"].items()}
-    config = FIRST_GENERATION | named if described["format"] == 1 else named
+    config = (FIRST_GENERATION if described["format"] == 1 else UNNAMED) | named
     return Description(config, dict(described["card"]))
 
 

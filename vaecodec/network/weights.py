@@ -1,7 +1,8 @@
 """Weight files: safetensors with the float network, the integer network and the tables.
 
 Tensors:  net.*    parameters of vae.VAE: float16, float32 (front end, biases), or int8 with the
-                   step of each output channel in net.*.step (float32)
+                   step of each output channel in net.*.step (float32); of residual blocks with
+                   8-bit activations the ranges in net.*.scale and net.*.zero (float32)
           scale.*  integers of IntegerScaleNetwork
           tables.y, tables.z              int32 tables (see entropy/tables), one after the other
           tables.y_sizes, tables.z_sizes  int32 lengths of the tables
@@ -21,7 +22,7 @@ from vaecodec.atomic_files import write_whole
 from vaecodec.entropy.scales import SCALE_COUNT
 from vaecodec.entropy.tables import check_table
 from vaecodec.errors import ModelError
-from vaecodec.network.config import parameter_shapes
+from vaecodec.network.config import LARGEST_WEIGHT, parameter_shapes
 from vaecodec.network.weight_files import (
     FORMATS,
     METADATA_ENTRY,
@@ -54,6 +55,10 @@ class Weights:
     def float_parameter(self, name: str) -> np.ndarray:
         """One of them."""
         return _as_float(self.net[name], self.net.get(f"{name}{STEP_SUFFIX}"))
+
+    def step(self, name: str) -> np.ndarray:
+        """What the integers of a parameter that is stored in 8 bits count, `[out]`."""
+        return self.net[f"{name}{STEP_SUFFIX}"]
 
 
 def _as_float(tensor: np.ndarray, step: np.ndarray | None) -> np.ndarray:
@@ -169,6 +174,26 @@ def check_parameters(weights: Weights) -> None:
         raise misfit(f"{len(wrong)} tensors, {wrong[0]} among them")
     if len(weights.z_tables) != c["anchors"] * c["cz"]:
         raise misfit(f"{len(weights.z_tables)} tables of z")
+    if c["activation_bits"]:
+        _check_eight_bits(weights)
+
+
+def _check_eight_bits(weights: Weights) -> None:
+    """Raise ModelError unless blocks can compute in integers: with ranges, and weights whose
+    products with bytes fit in 16 bits two at a time."""
+    if weights.config["activation_bits"] != 8:
+        raise misfit("activations have 8 bits or are floats")
+    for name, tensor in weights.net.items():
+        if name.endswith((".enter.weight", ".leave.weight")):
+            step = weights.net.get(f"{name}{STEP_SUFFIX}")
+            largest = np.abs(tensor.astype(np.int16)).max(initial=0)
+            sound = step is not None and step.min() > 0 and largest <= LARGEST_WEIGHT
+        elif name.endswith(".scale"):
+            sound = tensor.min() > 0
+        else:
+            sound = not name.endswith(".zero") or float(tensor[0]) in range(256)
+        if not sound:
+            raise misfit(f"{name} is nothing to compute with in 8 bits")
 
 
 def misfit(reason: str) -> ModelError:

@@ -6,11 +6,13 @@ from vaecodec.network.config import NetworkConfig
 from vaecodec.network.vae import VAE
 
 BLOCKS = ("n1", "n2")
-GROWING = (*BLOCKS, "anchors", "elementwise")
+GROWING = (*BLOCKS, "anchors", "elementwise", "activation_bits")
 
 
 def can_grow(config: NetworkConfig, name: str, value: int) -> bool:
     """Whether a size of a learned network can become `value`."""
+    if name == "activation_bits":
+        return value in (config.activation_bits, 8)
     return name in GROWING and value >= getattr(config, name)
 
 

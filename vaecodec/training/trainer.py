@@ -22,6 +22,7 @@ from vaecodec.network.vae import VAE, network_from_weights, on_device
 from vaecodec.network.weights import load_weights
 from vaecodec.picture.reader import read_rgb
 from vaecodec.signals import STOPPING, handled
+from vaecodec.training.calibration import calibrate
 from vaecodec.training.checkpoint import load_checkpoint, save_checkpoint
 from vaecodec.training.dataset import (
     CropSampler,
@@ -293,13 +294,16 @@ class Trainer:
             learned = network_from_weights(load_weights(self.options.start))
             network = VAE(self.options.config)
             grow(network, learned)
+            if network.config.activation_bits > learned.config.activation_bits:
+                calibrate(network, *self._start_batches(1))
             return network
         network = VAE(self.options.config)
-        crops = self.sampler.start_batches(self.recipe.start_batches, 64, 128)
-        start_as_klt(
-            network, [torch.from_numpy(c).permute(0, 3, 1, 2).float() / 255 for c in crops]
-        )
+        start_as_klt(network, self._start_batches(self.recipe.start_batches))
         return network
+
+    def _start_batches(self, count: int) -> list[Tensor]:
+        crops = self.sampler.start_batches(count, 64, 128)
+        return [torch.from_numpy(c).permute(0, 3, 1, 2).float() / 255 for c in crops]
 
     def _parameter_groups(self) -> list[dict[str, Any]]:
         named = list(self.network.named_parameters())
