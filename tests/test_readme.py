@@ -1,6 +1,8 @@
 """The README is true: its Python runs as written, its commands exist with the options it shows."""
 
+import glob
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,44 @@ def test_python_runs_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), {})
     assert Image.open(tmp_path / "bay.vae").size == (768, 512)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that the README's commands are about, without a desktop."""
+    monkeypatch.setenv("VAECODEC_PASSPHRASE", "open sesame")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    here = tmp_path / "here"
+    (here / "photos" / "below").mkdir(parents=True)
+    monkeypatch.chdir(here)
+    photo = Image.open(ROOT / "tests" / "photos" / "bay.jpg").crop((0, 200, 432, 500))
+    for name in ("photo.png", "photo.jpg", "scan.png", "photos/a.png", "photos/below/b.jpg"):
+        photo.save(here / name)
+    Image.new("L", photo.size, 255).save(here / "mask.png")
+    result = CliRunner().invoke(main, ["encode", "photo.png", "-o", "damaged.vae"])
+    assert result.exit_code == 0, result.output
+    data = bytearray((here / "damaged.vae").read_bytes())
+    data[-1] ^= 1
+    (here / "damaged.vae").write_bytes(data)
+    return here
+
+
+def test_commands_run_in_their_order_in_one_folder(folder: Path):
+    """All that end by themselves within seconds; test_training and test_eval hold the others."""
+    for line in "\n".join(blocks("")).splitlines():
+        if not re.match(r"vaecodec (?!train|export|eval)", line) or re.search("PHOTOS|&&", line):
+            continue
+        command, _, remark = line.partition("#")
+        words = shlex.split(command)
+        names = [name for word in words[1:] for name in glob.glob(word) or [word]]
+        result = CliRunner().invoke(main, names)
+        assert result.exit_code == ("exits 1" in remark), f"{line}: {result.output}"
+        if match := re.search(r"writes ([\w.]+\w)", remark):
+            assert (folder / match[1]).exists() or match[1] == "nothing", line
+        if "-o" in words:
+            assert (folder / words[words.index("-o") + 1]).exists(), line
 
 
 def test_every_option_shown_exists():
