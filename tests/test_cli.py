@@ -5,15 +5,17 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from conftest import make_photo
 from PIL import Image
 
-from vaecodec.__main__ import main
+from vaecodec.__main__ import COMMANDS, main
 from vaecodec.metrics.distortion import psnr_db
 from vaecodec.metrics.ssimulacra2 import ssimulacra2
 from vaecodec.network.weights import load_weights, save_weights
@@ -464,6 +466,29 @@ def test_usage_faults_are_one_line_or_one_object(run, words: str):
         said = json.loads(machine.stdout)
         assert said["ok"] is False
         assert said["fault"].split(";")[0] in plain.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_nan_is_no_number_for_any_option(run, name: str):
+    command = main.get_command(click.Context(main), name)
+    for option in (p for p in command.params if isinstance(p.type, click.types.FloatParamType)):
+        assert_fails(run(name, option.opts[-1], "nan"), 2, option.opts[-1], "not a number")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "hint"),
+    [
+        ("a.HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "pip install pillow-heif"),
+        ("a.cr2", b"II*\0\x10\0\0\0CR\x02\0", "develop raw photos to TIFF first"),
+    ],
+)
+def test_pictures_that_are_not_read_say_what_to_do(
+    run, tmp_path: Path, name: str, content: bytes, hint: str
+):
+    if find_spec("pillow_heif") and name.endswith("HEIC"):
+        pytest.skip("HEIC is read here")
+    (tmp_path / name).write_bytes(content)
+    assert_fails(run("encode", tmp_path / name), 1, name, hint)
 
 
 def test_without_a_command_there_is_help():

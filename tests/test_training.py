@@ -452,6 +452,7 @@ def test_empty_and_missing_folders(tmp_path: Path):
     (tmp_path / "empty").mkdir()
     result = train(tmp_path / "empty", "-o", tmp_path / "x.safetensors", "--steps", 1)
     assert result.exit_code == 2 and "training needs at least 3" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"], "it can be tried again"
 
 
 def test_splits_do_not_move_when_pictures_are_added(folder: Path):

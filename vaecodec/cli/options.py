@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vaecodec.cli.param_types import POSITIVE, SizeType
+from vaecodec.cli.param_types import POSITIVE, NumberType, SizeType
 from vaecodec.codec.effort import DEFAULT_EFFORT, EFFORT_MAX
 from vaecodec.errors import UsageError, VaecodecWarning
 from vaecodec.format.container import MAX_PIXELS
@@ -130,7 +130,7 @@ LIMIT = click.option(
 QUALITY = click.option(
     "-q",
     "--quality",
-    type=click.FloatRange(0, 100),
+    type=NumberType(0, 100),
     default=None,
     help="0 smallest to 100 best, continuous: the SSIMULACRA 2 score to expect of a photograph."
     "  [default: 75; with --tune psnr 60]",
@@ -157,14 +157,14 @@ TARGET_PSNR = click.option(
 
 TARGET_MS_SSIM = click.option(
     "--target-ms-ssim",
-    type=click.FloatRange(0, 1),
+    type=NumberType(0, 1),
     default=None,
     help="As small as reaches this MS-SSIM.",
 )
 
 TARGET_SSIMULACRA2 = click.option(
     "--target-ssimulacra2",
-    type=click.FloatRange(0, 100, min_open=True),
+    type=NumberType(0, 100, min_open=True),
     default=None,
     help="As small as reaches this SSIMULACRA 2: 70 is not annoying, 80 invisible side by side.",
 )

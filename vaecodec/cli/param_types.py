@@ -1,14 +1,28 @@
 """Values that options take: sizes in bytes, sizes and regions in pixels."""
 
+import math
 import re
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 if TYPE_CHECKING:
     from vaecodec.codec.tiling import Region
 
-POSITIVE = click.FloatRange(min=0, min_open=True)
+
+class NumberType(click.FloatRange):
+    """A number in a range, which nan is not, although it compares as below no minimum."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> float:
+        number: float = super().convert(value, param, context)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number", param, context)
+        return number
+
+
+POSITIVE = NumberType(min=0, min_open=True)
 
 
 class DimensionsType(click.ParamType[tuple[int, int]]):

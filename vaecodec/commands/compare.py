@@ -16,7 +16,7 @@ from vaecodec.cli.options import (
     choosing_model,
     tuning,
 )
-from vaecodec.cli.param_types import RegionType, SizeType
+from vaecodec.cli.param_types import NumberType, RegionType, SizeType
 from vaecodec.cli.streams import check_output, is_pipe, naming, open_input, write_output
 from vaecodec.codec.quality import scale_of
 from vaecodec.errors import UsageError
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @click.option(
     "-q",
     "--quality",
-    type=click.FloatRange(0, 100),
+    type=NumberType(0, 100),
     default=None,
     help="Of vaecodec, as of encode; adjusted where the other codec cannot come to that size.",
 )

@@ -30,6 +30,7 @@ from vaecodec.cli.options import (
     choosing_model,
     tuning,
 )
+from vaecodec.cli.param_types import NumberType
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, read_passphrase
 from vaecodec.cli.progress import Progress
 from vaecodec.cli.streams import check_output, copy_times, is_pipe, naming, open_input, write_output
@@ -61,7 +62,7 @@ METADATA_KINDS = tuple(METADATA_TYPES)
 @ROI
 @click.option(
     "--alpha-quality",
-    type=click.FloatRange(0, 100),
+    type=NumberType(0, 100),
     default=None,
     help="Code transparency with loss at this quality; without the option it is lossless.",
 )

@@ -19,7 +19,7 @@ from vaecodec.cli.options import (
     choosing_model,
     tuning,
 )
-from vaecodec.cli.param_types import DimensionsType
+from vaecodec.cli.param_types import DimensionsType, NumberType
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
 from vaecodec.cli.streams import check_output, is_pipe, naming, open_input, write_output
 from vaecodec.codec.quality import scale_of
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "-q",
     "--quality",
-    type=click.FloatRange(0, 100),
+    type=NumberType(0, 100),
     default=None,
     help="As of encode.",
 )

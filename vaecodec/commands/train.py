@@ -1,7 +1,9 @@
 """The `vaecodec train` command: options, progress lines and what is said at the end."""
 
 import json
+import math
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vaecodec.cli.options import PATH
+from vaecodec.cli.param_types import POSITIVE, NumberType
 from vaecodec.cli.progress import Progress
 from vaecodec.errors import UsageError
 
@@ -42,9 +45,7 @@ PRESET_NAMES = ("tiny", "small", "base", "large")
     show_default=True,
     help="Size of the network.",
 )
-@click.option(
-    "--hours", type=click.FloatRange(min=0, min_open=True), help="Train for this long (default: 1)."
-)
+@click.option("--hours", type=POSITIVE, help="Train for this long (default: 1).")
 @click.option("--steps", type=click.IntRange(min=1), help="Train for this many steps instead.")
 @click.option(
     "--from",
@@ -63,7 +64,7 @@ PRESET_NAMES = ("tiny", "small", "base", "large")
 @click.option("--val", type=PATH, help="Validate on this folder instead of a part of FOLDER.")
 @click.option(
     "--denoise",
-    type=click.FloatRange(0, 50),
+    type=NumberType(0, 50),
     default=0.0,
     help="Train to remove noise of this deviation (of 255).",
 )
@@ -113,7 +114,12 @@ def train(
         raise UsageError("name a FOLDER of pictures, or a run to continue with --resume")
     from vaecodec.training.trainer import Trainer  # torch takes two seconds to import
 
-    trainer = Trainer(options)
+    try:
+        trainer = Trainer(options)
+    except UsageError:  # the pictures are too few: nothing to resume
+        if resume is None and first:
+            shutil.rmtree(options.run)
+        raise
     say.start(trainer)
     if not trainer.run(say.progress, say.line):
         say.line(f"interrupted and saved; continue with: vaecodec train --resume {options.run}")
@@ -240,8 +246,9 @@ def _apply(
             raise UsageError(
                 f"--set {change}: {text!r} is not a number of type {kind.__name__}"
             ) from None
-        if value < 0 or (value == 0 and names[name] is config and name not in OPTIONAL):
-            raise UsageError(f"--set {change}: must be positive")
+        may_be_0 = names[name] is recipe or name in OPTIONAL
+        if not math.isfinite(value) or value < 0 or (value == 0 and not may_be_0):
+            raise UsageError(f"--set {change}: must be positive and finite")
         if given and names[name] is config and not can_grow(config, name, value):
             raise UsageError(
                 f"--set {change}: the network of --from can only grow, by"

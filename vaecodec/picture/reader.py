@@ -81,11 +81,16 @@ def picture_size(path: Path, max_pixels: int) -> tuple[int, int]:
 def picture_from_file(file: BinaryIO, max_pixels: int, page: int | None = None) -> Picture:
     """The picture in an open, seekable file. Raises PictureError, and UsageError for a missing
     page."""
+    suffix = Path(str(getattr(file, "name", ""))).suffix
+    if suffix.lower() in RAW_SUFFIXES:  # Pillow would take the small preview for the picture
+        raise _hinted(PictureError("is a raw photo"), suffix)
     with collected() as warned:
         try:
             picture = _read(_Source(file), max_pixels, page)
         except PictureError as error:
             stripped = _without_metadata(file)
+            if stripped is None and isinstance(error, _UnknownPictureError):
+                raise _hinted(error, suffix) from None
             if stripped is None:
                 raise
             try:
@@ -143,13 +148,18 @@ def _faults_of(path: Path) -> Iterator[None]:
         raise MissingFileError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise UsageError(f"{path}: is a directory; name a picture") from None
+    except _UnknownPictureError as error:
+        raise _hinted(error, path.suffix).of(path) from None
     except (PictureError, UsageError) as error:
-        hint = hint_for(path.suffix) if isinstance(error, _UnknownPictureError) else ""
-        if hint:
-            error = PictureError(f"{error} ({hint})")
         raise error.of(path) from None
     except OSError as error:
         raise PictureError(f"{path}: cannot read: {error.strerror or error}") from None
+
+
+def _hinted(error: PictureError, suffix: str) -> PictureError:
+    """The fault, with what to do about files of that suffix."""
+    hint = hint_for(suffix)
+    return PictureError(f"{error} ({hint})") if hint else error
 
 
 class _UnknownPictureError(PictureError):
