@@ -13,8 +13,9 @@ from conftest import make_photo
 from PIL import Image
 
 from vaecodec.__main__ import main
-from vaecodec.evaluation.comparison import central_region, show_reference
+from vaecodec.evaluation.comparison import central_region, show_all, show_reference
 from vaecodec.evaluation.reference_codecs import REFERENCE_CODECS
+from vaecodec.inference.model import Model
 from vaecodec.metrics.distortion import psnr_db
 from vaecodec.metrics.ssimulacra2 import error_map, ssimulacra2
 
@@ -44,6 +45,13 @@ def test_other_codecs_come_to_the_size(name: str):
     assert len(again) == shown.size_bytes
     assert psnr_db(pixels, shown.pixels) == shown.figures["psnr"] > 20
     assert ssimulacra2(pixels, shown.pixels) == shown.figures["ssimulacra2"]
+
+
+def test_progress_is_the_share_of_the_pictures_that_are_made(tiny_model: Model):
+    shares: list[float] = []
+    codecs = [REFERENCE_CODECS[name] for name in ("jpeg", "jpeg2000")]
+    shown = show_all(make_photo(64, 64), tiny_model, codecs, 640, progress=shares.append)
+    assert len(shown) == 3 and shares == [1 / 3, 2 / 3]
 
 
 def test_page_holds_the_pictures_without_loss(run, photo_path: Path, tmp_path: Path):

@@ -17,6 +17,7 @@ from vaecodec.cli.options import (
     tuning,
 )
 from vaecodec.cli.param_types import NumberType, RegionType, SizeType
+from vaecodec.cli.progress import Progress
 from vaecodec.cli.streams import check_output, is_pipe, naming, open_input, write_output
 from vaecodec.codec.quality import scale_of
 from vaecodec.errors import UsageError
@@ -98,8 +99,10 @@ def compare(
             loaded = choice.load()
             scale = scale_of(loaded)
             level = scale.level(scale.default if quality is None else quality)
-            with report.timing("compare"):
-                shown = show_all(original.pixels, loaded, codecs, level, target_size)
+            with Progress(voice.shows_progress) as progress, report.timing("compare"):
+                shown = show_all(
+                    original.pixels, loaded, codecs, level, target_size, progress.show_share
+                )
         page = render(original, shown).encode("utf-8")
         write_output(target, lambda file: file.write(page), force)
         report.describe_model(loaded)

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from vaecodec.codec.decoder import decode_picture
-from vaecodec.codec.encoder import EncodeOptions, encode_picture
+from vaecodec.codec.encoder import EncodeOptions, Progress, encode_picture
 from vaecodec.codec.quality import scale_of
 from vaecodec.codec.rate_control import TOLERANCE, Target, Trial, require, search
 from vaecodec.codec.targets import encode_to_target
@@ -115,15 +115,19 @@ def show_all(
     codecs: Sequence[AnyReferenceCodec],
     level: int,
     target_bytes: float | None = None,
+    progress: Progress = lambda share: None,
 ) -> list[Shown]:
     """vaecodec's picture, the first, and those of other codecs at one size.
 
     The others are brought to the size of vaecodec's file at `level` (or `target_bytes`). The
     qualities of one may be far apart, so where it is the only one, vaecodec's, which is continuous,
-    is then brought to what it reached.
+    is then brought to what it reached. `progress` is told the share of the pictures that are made.
     """
     own = show_own(pixels, model, level, target_bytes)
-    others = [show_reference(pixels, codec, own.size_bytes) for codec in codecs]
+    others = []
+    for number, codec in enumerate(codecs, 1):
+        progress(number / (1 + len(codecs)))
+        others.append(show_reference(pixels, codec, own.size_bytes))
     names = [other.name for other in others]
     for number, codec in enumerate(codecs):
         if names.count(names[number]) > 1:

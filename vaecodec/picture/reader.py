@@ -25,12 +25,8 @@ from vaecodec.picture.samples import in_16_bits, samples_of
 # Ghostscript would be run for EPS, and these others are no photographs in themselves.
 _REFUSED_FORMATS = ("EPS", "WMF", "HDF5", "GRIB", "BUFR", "FITS", "MPEG")
 _PLUGINS = ("pillow_heif", "pillow_jxl")  # register themselves, or by a function, where installed
-PLUGIN_SUFFIXES = {
-    ".heic": "pillow-heif",
-    ".heif": "pillow-heif",
-    ".hif": "pillow-heif",
-    ".jxl": "pillow-jxl-plugin",
-}
+PLUGIN_SUFFIXES = dict.fromkeys((".heic", ".heif", ".hif"), "pillow-heif")
+PLUGIN_SUFFIXES[".jxl"] = "pillow-jxl-plugin"
 RAW_SUFFIXES = (
     ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf", ".rw2", ".raf", ".pef", ".srw", ".crw", ".x3f"
 )  # fmt: skip
@@ -83,16 +79,14 @@ def picture_from_file(file: BinaryIO, max_pixels: int, page: int | None = None) 
     page."""
     suffix = Path(str(getattr(file, "name", ""))).suffix
     if suffix.lower() in RAW_SUFFIXES:  # Pillow would take the small preview for the picture
-        raise _hinted(PictureError("is a raw photo"), suffix)
+        raise PictureError(f"is a raw photo ({hint_for(suffix)})")
     with collected() as warned:
         try:
             picture = _read(_Source(file), max_pixels, page)
         except PictureError as error:
             stripped = _without_metadata(file)
-            if stripped is None and isinstance(error, _UnknownPictureError):
-                raise _hinted(error, suffix) from None
             if stripped is None:
-                raise
+                raise _hinted(error, suffix) from None
             try:
                 picture = _read(stripped, max_pixels, page)
             except VaecodecError:
@@ -148,17 +142,16 @@ def _faults_of(path: Path) -> Iterator[None]:
         raise MissingFileError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise UsageError(f"{path}: is a directory; name a picture") from None
-    except _UnknownPictureError as error:
-        raise _hinted(error, path.suffix).of(path) from None
     except (PictureError, UsageError) as error:
-        raise error.of(path) from None
+        raise _hinted(error, path.suffix).of(path) from None
     except OSError as error:
         raise PictureError(f"{path}: cannot read: {error.strerror or error}") from None
 
 
-def _hinted(error: PictureError, suffix: str) -> PictureError:
-    """The fault, with what to do about files of that suffix."""
-    hint = hint_for(suffix)
+def _hinted(error: VaecodecError, suffix: str) -> VaecodecError:
+    """The fault, with what to do about unknown files of that suffix."""
+    known = suffix.lower() in Image.EXTENSION or not isinstance(error, _UnknownPictureError)
+    hint = "" if known else hint_for(suffix)
     return PictureError(f"{error} ({hint})") if hint else error
 
 
