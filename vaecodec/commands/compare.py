@@ -120,18 +120,16 @@ def compare(
 
 def _codecs(text: str) -> "list[AnyReferenceCodec]":
     """The codecs of a list of names. Raises UsageError."""
-    from vaecodec.evaluation.reference_codecs import REFERENCE_CODECS
+    from vaecodec.evaluation.reference_codecs import (
+        REFERENCE_CODECS,
+        named_in,
+        reference_codec,
+    )
 
-    names = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-    for name in names:
-        codec = REFERENCE_CODECS.get(name)
-        if codec is None:
-            raise UsageError(f"--against {name}: unknown; there are {', '.join(REFERENCE_CODECS)}")
-        if not codec.available():
-            raise UsageError(f"--against {name}: not installed; {codec.hint}")
-    if not names:
+    codecs = [reference_codec(name, "--against") for name in named_in(text)]
+    if not codecs:
         raise UsageError(f"--against: name at least one of {', '.join(REFERENCE_CODECS)}")
-    return [REFERENCE_CODECS[name] for name in names]
+    return codecs
 
 
 def _read_part(

@@ -136,28 +136,27 @@ def _codecs(
 ) -> "list[OwnCodec | AnyReferenceCodec]":
     """vaecodec and those named; of the default ones that are not installed a line is said."""
     from vaecodec.evaluation.own_codec import OwnCodec
-    from vaecodec.evaluation.reference_codecs import REFERENCE_CODECS
+    from vaecodec.evaluation.reference_codecs import (
+        REFERENCE_CODECS,
+        named_in,
+        reference_codec,
+    )
 
     chosen: list[OwnCodec | AnyReferenceCodec] = [OwnCodec(model)]
-    for name in dict.fromkeys(part.strip() for part in text.split(",") if part.strip()):
-        if name not in REFERENCE_CODECS:
-            raise UsageError(f"{option} {name}: unknown; there are {', '.join(REFERENCE_CODECS)}")
-        if REFERENCE_CODECS[name].available():
-            chosen.append(REFERENCE_CODECS[name])
-        elif explicit:
-            raise UsageError(f"{option} {name}: not installed; {REFERENCE_CODECS[name].hint}")
+    for name in named_in(text):
+        if explicit or REFERENCE_CODECS[name].available():
+            chosen.append(reference_codec(name, option))
         else:
-            click.echo(
-                f"vaecodec: {name}: not installed, left out; {REFERENCE_CODECS[name].hint}",
-                err=True,
-            )
+            hint = REFERENCE_CODECS[name].hint
+            click.echo(f"vaecodec: {name}: not installed, left out; {hint}", err=True)
     return chosen
 
 
 def _metrics(text: str) -> tuple[str, ...]:
+    from vaecodec.evaluation.reference_codecs import named_in
     from vaecodec.metrics.distortion import METRICS
 
-    names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    names = tuple(named_in(text))
     for name in names:
         if name not in METRICS:
             raise UsageError(f"--metrics {name}: unknown; there are {', '.join(METRICS)}")

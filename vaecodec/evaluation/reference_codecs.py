@@ -23,7 +23,7 @@ from typing import Any
 
 from PIL import Image, features
 
-from vaecodec.errors import VaecodecError
+from vaecodec.errors import UsageError, VaecodecError
 
 _LIBRARIES = {
     "libjpeg_turbo": "libjpeg-turbo",
@@ -291,3 +291,19 @@ REFERENCE_CODECS: dict[str, AnyReferenceCodec] = {
         ),
     )
 }
+
+
+def named_in(text: str) -> list[str]:
+    """The names in a list as people write it, avif,jxl, each once."""
+    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def reference_codec(name: str, option: str) -> AnyReferenceCodec:
+    """The codec of a name that was given as `option`. Raises UsageError where there is none, and
+    where it is not installed."""
+    codec = REFERENCE_CODECS.get(name)
+    if codec is None:
+        raise UsageError(f"{option} {name}: unknown; there are {', '.join(REFERENCE_CODECS)}")
+    if not codec.available():
+        raise UsageError(f"{option} {name}: not installed; {codec.hint}")
+    return codec
