@@ -42,18 +42,20 @@ def test_every_transform_is_the_same_function(models):
     config = models["onnx"].weights.config
     x = rng.random((96, 128, 3), np.float32)
     z = np.rint(3 * rng.standard_normal((2, 2, config["cz"]))).astype(np.float32)
-    context = rng.standard_normal((8, 8, config["m"] + 4)).astype(np.float32)
+    steps = rng.standard_normal((3, 7, 5, config["m"] // 4)).astype(np.float32)  # of an odd size
     for level in (0, 300, 1279, 1280):
         y = b.analyse(x, level)
-        features = b.hyper_synthesise(z, level)
         pairs = {
             "analyse": (a.analyse(x, level), y),
             "hyper_analyse": (a.hyper_analyse(y[:4], level), b.hyper_analyse(y[:4], level)),
-            "hyper_synthesise": (a.hyper_synthesise(z, level), features),
-            "first mean": (a.predict_mean(features, None), b.predict_mean(features, None)),
-            "mean": (a.predict_mean(features, context), b.predict_mean(features, context)),
             "gain": (a.gain(level), b.gain(level)),
         }
+        means = [transforms.mean_predictor(z, level, (7, 5)) for transforms in (a, b)]
+        for step, known in enumerate(steps):
+            pairs[f"mean {step}"] = tuple(one.predict(step)[0] for one in means)
+            for one in means:
+                one.add(known, step)
+        pairs["mean 3"] = tuple(one.predict(3)[0] for one in means)
         for scale in (1, 2, 4, 8):
             pairs[f"synthesise 1/{scale}"] = tuple(t.synthesise(y, level, scale) for t in (a, b))
         for name, (ours, theirs) in pairs.items():
@@ -187,8 +189,8 @@ def test_both_backends_take_the_same_elementwise_steps(tiny_model_path: Path, tm
     path = tmp_path / "steps.safetensors"
     export_model(network, [make_photo(128, 128)], {"name": "steps"}, path)
     models = [load_model(path, "cpu", backend=backend) for backend in ("onnx", "torch")]
-    features = np.random.default_rng(0).normal(0, 2, (8, 12, 8)).astype(np.float32)
-    steps = [model.transforms.step_scale(features) for model in models]
+    z = np.rint(np.random.default_rng(0).normal(0, 4, (2, 3, 8))).astype(np.int32)
+    steps = [model.transforms.mean_predictor(z, 900, (7, 12)).predict(1)[1] for model in models]
     assert np.abs(np.log(steps[0])).max() > 0.5 and np.allclose(*steps, rtol=1e-4)
     picture = Picture(make_photo(96, 80))
     data = encode_picture(picture, models[0], EncodeOptions(900))

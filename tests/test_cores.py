@@ -53,9 +53,9 @@ def test_the_scale_network_computes_so(tiny_model, monkeypatch):
     monkeypatch.setattr(type(cores.single_blas_thread), "__enter__", lambda self: asked.append(1))
     monkeypatch.setattr(type(cores.single_blas_thread), "__exit__", lambda *_: None)
     network = tiny_model.scale_network
-    sums = network.prepare(np.zeros((2, 2, tiny_model.weights.config["cz"])), 0)
+    sums = network.prepare(np.zeros((2, 2, tiny_model.weights.config["cz"])), 0, (8, 8))
     network.add_context(sums, np.zeros((8, 8, network.m // 4), np.int32), 0)
-    network.indices(sums, 0, 0)
+    network.indices(sums, (8, 8), 0, 0)
     assert len(asked) == 3
 
 

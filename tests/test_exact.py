@@ -5,7 +5,11 @@ import pytest
 import torch
 
 from vaecodec.entropy.coding_order import STEPS, group_mask, pick_step
-from vaecodec.entropy.integer_scale_network import IntegerScaleNetwork, integer_parameters
+from vaecodec.entropy.integer_scale_network import (
+    ExactProduct,
+    IntegerScaleNetwork,
+    integer_parameters,
+)
 from vaecodec.entropy.scales import SCALE_COUNT
 from vaecodec.network.config import PRESETS
 from vaecodec.network.scale_network import ScaleNetwork as TrainedScaleNetwork
@@ -44,11 +48,11 @@ def indices_of_step(
     network: IntegerScaleNetwork, z: np.ndarray, residuals: np.ndarray, step: int, level: int
 ) -> np.ndarray:
     """As the coder asks for them: `residuals` `[h, w, m]` become known step by step."""
-    shape = residuals.shape[:2]
-    sums = network.prepare(z, level)[: shape[0], : shape[1]]
+    size = residuals.shape[:2]
+    sums = network.prepare(z, level, size)
     for earlier in range(step):
-        sums = network.add_context(sums, pick_step(residuals, earlier), earlier)
-    return network.indices(sums, step, level)
+        network.add_context(sums, pick_step(residuals, earlier), earlier)
+    return network.indices(sums, size, step, level)
 
 
 def known_before(residuals: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
@@ -111,22 +115,24 @@ def test_equals_the_specification_in_integers(level: int):
         assert len(np.unique(indices)) > 10, "the test must reach many tables"
 
 
-def test_float32_and_float64_arithmetic_agree():
-    p = integers(trained(spread=0.1))
-    p["out"][:, 0] = 0
+@pytest.mark.parametrize("spread", [0.1, 30.0])
+def test_weights_of_any_size_stay_exact(spread: float):
+    """With larger ones float32 holds only the sums of a few products at a time."""
+    p = integers(trained(spread=spread))
     network = IntegerScaleNetwork(p)
-    assert network.dtype == np.float32
-    p["hidden"][0] = 32767  # a feature that only float64 surely holds, and that nothing reads
-    wide = IntegerScaleNetwork(p)
-    assert wide.dtype == np.float64
     z, residuals = inputs(5)
     for step in range(STEPS):
-        results = [indices_of_step(n, z, residuals, step, 900) for n in (network, wide)]
-        np.testing.assert_array_equal(*results)
+        indices = indices_of_step(network, z, residuals, step, 900)
+        expected = reference_indices(p, z, *known_before(residuals, step), 900)
+        np.testing.assert_array_equal(indices, pick_step(expected, step))
 
 
-def test_large_weights_fall_back_to_float64():
-    assert IntegerScaleNetwork(integers(trained(spread=30.0))).dtype == np.float64
+def test_products_are_split_before_float32_would_round():
+    """The largest weights and inputs: a sum of 2**24 and more, odd, where float32 has even numbers
+    only."""
+    matrix = np.full((97, 2), 32767, np.int16)
+    x = np.full((3, 97), 127, np.float32)
+    assert (ExactProduct(matrix, 0)(x) == 97 * 127 * 32767).all()
 
 
 def test_training_sees_the_integers_that_are_shipped():

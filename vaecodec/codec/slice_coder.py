@@ -144,31 +144,26 @@ def _walk_steps(
     residuals_of_step: ResidualsOfStep,
 ) -> tuple[Symbols, np.ndarray]:
     """The four steps that encoder and decoder share; returns all symbols and y_hat `[h, w, m]`."""
-    height, width = size
-    transforms, scale_network = model.transforms, model.scale_network
-    features = transforms.hyper_synthesise(z, level)[:height, :width]
-    sums = scale_network.prepare(z, level)[:height, :width]
-    y_hat = np.zeros((height, width, scale_network.m), np.float32)
+    means = model.transforms.mean_predictor(z, level, size)
+    scales = model.scale_network
+    sums = scales.prepare(z, level, size)
+    y_hat = np.empty((*size, model.m), np.float32)
     gains = np.broadcast_to(_gain(model, level, offsets), y_hat.shape)
-    if model.elementwise:
-        gains = gains * transforms.step_scale(features)
-    # What the mean's context network sees: y_hat, squashed, and which groups are known where.
-    context = np.zeros((height, width, scale_network.m + STEPS), np.float32)
-    squashed, known = context[:, :, :-STEPS], context[:, :, -STEPS:]
     steps = []
     for step in range(STEPS):
-        mean = pick_step(transforms.predict_mean(features, context if step else None), step)
+        mean, finer = means.predict(step)
         gain = pick_step(gains, step)
-        indices = scale_network.indices(sums, step, level, 0 if offsets is None else offsets)
+        if finer is not None:
+            gain *= finer
+        indices = scales.indices(sums, size, step, level, offsets)
         residuals = residuals_of_step(step, mean, gain, indices)
         steps.append((residuals.reshape(-1), indices.reshape(-1)))
-        y = (mean + residuals / gain).astype(np.float32)
+        y = mean + residuals.astype(np.float32) / gain
         put_step(y_hat, step, y)
         if step < STEPS - 1:
-            put_step(squashed, step, np.sign(y) * np.log1p(np.abs(y)))
-            put_step(known, step, np.ones((height, width, 1), np.float32))
+            means.add(y, step)
             seen = residuals if offsets is None else at_nominal_gain(residuals, offsets)
-            sums = scale_network.add_context(sums, seen, step)
+            scales.add_context(sums, seen, step)
     return Symbols(z, steps), y_hat
 
 

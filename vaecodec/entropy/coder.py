@@ -59,10 +59,14 @@ class TableSet:
 
 def _groups(indices: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int, int]]]:
     """Stable order by table, and (table, start, stop) of each table in that order."""
-    order = np.argsort(indices, kind="stable")
-    used, starts = np.unique(indices[order], return_index=True)
-    edges = [*starts.tolist(), len(indices)]
-    return order, list(zip(used.tolist(), edges[:-1], edges[1:], strict=True))
+    # numpy sorts integers of at most 16 bits by their digits, four times as fast as larger ones.
+    small = indices if indices.dtype == np.uint8 else indices.astype(np.uint16)
+    order = np.argsort(small, kind="stable")
+    counts = np.bincount(indices)
+    used = np.flatnonzero(counts)
+    stops = np.cumsum(counts[used])
+    starts = stops - counts[used]
+    return order, list(zip(used.tolist(), starts.tolist(), stops.tolist(), strict=True))
 
 
 class Encoder:
@@ -83,11 +87,17 @@ class Encoder:
         coder = _AnsCoder()
         for tables, symbols, indices in reversed(self._calls):
             order, groups = _groups(indices)
-            symbols, radius = symbols[order], tables.radius[indices[order]]
-            beyond = np.abs(symbols) > radius
-            if beyond.any():
-                coder.encode_reverse(_split(symbols[beyond], radius[beyond]), _UNIFORM)
-            entries = np.where(beyond, 2 * radius + 1, symbols + radius).astype(np.int32)
+            entries, escaped = symbols[order], []
+            for table, start, stop in groups:
+                radius = int(tables.radius[table])
+                part = entries[start:stop]
+                beyond = np.abs(part) > radius
+                if beyond.any():
+                    escaped.append(_split(part[beyond], radius))
+                    part[beyond] = radius + 1
+                part += radius
+            if escaped:
+                coder.encode_reverse(np.concatenate(escaped), _UNIFORM)
             for table, start, stop in reversed(groups):
                 coder.encode_reverse(entries[start:stop], tables.model(table))
         result: bytes = coder.get_compressed().astype("<u4").tobytes()
@@ -106,19 +116,19 @@ class Decoder:
     def pop(self, tables: TableSet, indices: np.ndarray) -> np.ndarray:
         """The next `[N]` int32 symbols, coded with the tables that `indices` (`[N]`) names."""
         order, groups = _groups(indices)
-        entries = np.empty(len(indices), np.int32)
+        ordered = np.empty(len(indices), np.int32)
         for table, start, stop in groups:
-            entries[start:stop] = self._coder.decode(tables.model(table), stop - start)
-        radius = tables.radius[indices[order]]
-        ordered = entries - radius
-        beyond = entries == 2 * radius + 1
-        if beyond.any():
-            halves = self._coder.decode(_UNIFORM, 2 * int(beyond.sum()))
-            ordered[beyond] = _join(halves, radius[beyond])
+            entries = self._coder.decode(tables.model(table), stop - start)
+            np.subtract(entries, tables.radius[table], out=ordered[start:stop])
+        for table, start, stop in groups:
+            part, radius = ordered[start:stop], int(tables.radius[table])
+            beyond = part > radius
+            if beyond.any():
+                halves = self._coder.decode(_UNIFORM, 2 * int(beyond.sum()))
+                part[beyond] = _join(halves, radius)
         symbols = np.empty_like(ordered)
         symbols[order] = ordered
-        result: np.ndarray = symbols
-        return result
+        return symbols
 
     def finish(self) -> None:
         """Raise FormatError unless everything was read."""
@@ -126,13 +136,13 @@ class Decoder:
             raise FormatError("entropy-coded data go on after the last symbol; get another copy")
 
 
-def _split(symbols: np.ndarray, radius: np.ndarray) -> np.ndarray:
+def _split(symbols: np.ndarray, radius: int) -> np.ndarray:
     excess = (np.abs(symbols) - radius - 1) * 2 + (symbols < 0)
     halves = np.stack([excess & ((1 << _HALF_BITS) - 1), excess >> _HALF_BITS], axis=1)
     return halves.reshape(-1).astype(np.int32)
 
 
-def _join(halves: np.ndarray, radius: np.ndarray) -> np.ndarray:
+def _join(halves: np.ndarray, radius: int) -> np.ndarray:
     low, high = halves.reshape(-1, 2).T
     excess = low + (high << _HALF_BITS)
     magnitude = (excess >> 1) + radius + 1

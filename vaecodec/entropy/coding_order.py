@@ -14,6 +14,22 @@ STEPS = 4
 PHASE_OF = [[(0, 3, 1, 2)[step ^ group] for group in range(STEPS)] for step in range(STEPS)]
 
 
+def groups_of_phases(step: int) -> list[int]:
+    """For each phase, the group of channels that it codes in a step."""
+    return [PHASE_OF[step].index(phase) for phase in range(STEPS)]
+
+
+def groups_around(group: int) -> list[int]:
+    """For each position of the 3x3 around one that codes `group`, the group that it codes.
+
+    It is the same in every step, as PHASE_OF is linear over bits.
+    """
+    centre, groups = PHASE_OF[0][group], groups_of_phases(0)
+    return [
+        groups[centre ^ (2 * (row % 2) + column % 2)] for row in (1, 0, 1) for column in (1, 0, 1)
+    ]
+
+
 @lru_cache(maxsize=64)
 def group_mask(height: int, width: int, step: int) -> np.ndarray:
     """Where a step codes each group of channels, `[height, width, 4]` bool. Do not write to it."""

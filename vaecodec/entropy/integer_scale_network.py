@@ -2,14 +2,18 @@
 
 The reader of a file must choose the very tables that its writer chose, or everything after the
 first difference is lost. So nothing here is ever rounded by floating-point hardware: all values are
-integers, carried in float32 where every partial sum provably stays below 2**24 and in float64
-(2**53) otherwise, where addition and multiplication are exact in any order. Matrix products are
-plain BLAS; algorithms that transform their input (Winograd, FFT, TF32) must not be used.
+integers times a power of two, which only moves the exponent. Products are of float32, in parts
+whose every partial sum provably stays below 2**24 of those integers, and parts add up in float64
+(2**53), so that addition and multiplication are exact in any order. They are plain BLAS; algorithms
+that transform their input (Winograd, FFT, TF32) must not be used.
 
 Number formats, in fraction bits: activations 4 (0..127), |r| codes 4 (0..127), z 0 (-127..127),
 weights 10; so sums over z carry 10 and all others 14. Biases carry the bits of the sum they join.
 An activation is clamp(floor((sum + half) / 2**10), 0, 127) (over z: 2**6); the scale index is
 clamp(floor((sum + half) / 2**11), 0, 63): 14 bits less the 3 of the unit of 8 indices.
+
+Here sums carry their factor 2**-10 (over z 2**-6, of indices 2**-11) in their weights and biases,
+and half a unit in their biases, so that an activation is clamp(sum) rounded down.
 
 `network.scale_network.ScaleNetwork` is the same network in training; `integer_parameters` converts
 it.
@@ -18,7 +22,7 @@ it.
 import numpy as np
 
 from vaecodec.cores import single_blas_thread
-from vaecodec.entropy.coding_order import STEPS, phases
+from vaecodec.entropy.coding_order import STEPS, groups_around, groups_of_phases
 from vaecodec.entropy.scales import LEVEL_BITS, SCALE_COUNT
 
 ACTIVATION_BITS = 4
@@ -31,6 +35,14 @@ SUM_BITS = {
     "up_bias": WEIGHT_BITS + ACTIVATION_BITS,
     "hidden_bias": WEIGHT_BITS + ACTIVATION_BITS,
     "offset": WEIGHT_BITS + ACTIVATION_BITS,
+}
+# By how many bits the sums of a layer are shifted to give activations or indices.
+_SHIFTS = {
+    "z_conv": WEIGHT_BITS - ACTIVATION_BITS,
+    "z_up": WEIGHT_BITS,
+    "context": WEIGHT_BITS,
+    "hidden": WEIGHT_BITS,
+    "out": WEIGHT_BITS + ACTIVATION_BITS - INDEX_UNIT_BITS,
 }
 _MAGNITUDES = 256  # |r| codes are tabulated up to here and constant beyond
 
@@ -63,7 +75,7 @@ def float_parameters(integers: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 class IntegerScaleNetwork:
     """Scale indices from integers. `parameters` as from `integer_parameters`.
 
-    Raises ValueError where shapes do not fit together or sums could leave float64's integers.
+    Raises ValueError where shapes do not fit together.
     """
 
     def __init__(self, parameters: dict[str, np.ndarray]):
@@ -90,112 +102,129 @@ class IntegerScaleNetwork:
         if codes.min() < 0 or codes.max() > ACTIVATION_MAX:
             raise ValueError("scale network: magnitude codes out of range")
         self.m = m
+        self._codes = codes.astype(np.float32)
         self._tables = {name: p[name].astype(np.int64) for name in SUM_BITS}
-        # Largest magnitude that any partial sum of each layer can reach, biases included.
-        reach = {
-            name: int(np.abs(p[name].astype(np.int64)).sum((1, 2, 3)).max()) * ACTIVATION_MAX
-            for name in CONVS
-        }
-        bias = {name: int(np.abs(values).max()) for name, values in self._tables.items()}
-        bound = max(
-            reach["z_conv"] + bias["z_bias"],
-            reach["z_up"] + bias["up_bias"] + reach["context"],
-            reach["hidden"] + bias["hidden_bias"],
-            reach["out"] + bias["offset"],
-        ) + (1 << (WEIGHT_BITS + ACTIVATION_BITS))
-        if bound >= 2**53:
-            raise ValueError("scale network: weights too large to be exact")
-        self.dtype = np.float32 if bound < 2**24 else np.float64
-        self._weights = {name: _matrix(p[name]).astype(self.dtype) for name in CONVS}
-        self._context = _group_matrices(self._weights.pop("context"), self.m)
-        self._codes = codes.astype(self.dtype)
+        self._z_conv, self._z_up, self._hidden = (
+            ExactProduct(_matrix(p[name]), _SHIFTS[name]) for name in ("z_conv", "z_up", "hidden")
+        )
+        self._context = [ExactProduct(w, _SHIFTS["context"]) for w in _around(p["context"], m)]
+        by_group = np.split(_matrix(p["out"]), STEPS, axis=1)
+        self._out = [ExactProduct(w, _SHIFTS["out"]) for w in by_group]
 
     @single_blas_thread
-    def prepare(self, z: np.ndarray, level: int) -> np.ndarray:
-        """Features of the hyper-latents: `z` `[hz, wz, cz]` integers to `[4*hz, 4*wz, scale]` sums.
+    def prepare(self, z: np.ndarray, level: int, size: tuple[int, int]) -> np.ndarray:
+        """Features of the hyper-latents: `z` `[hz, wz, cz]` integers to sums
+        `[4, ceil(h/2), ceil(w/2), scale]` of a slice of `size` (h, w), by phase of the positions.
 
         `level` is the integer of the file's header. Arrays are channels-last, as in
         interfaces.Transforms.
         """
-        z = np.clip(z, -ACTIVATION_MAX, ACTIVATION_MAX).astype(self.dtype)
-        h = _activate(
-            self._conv("z_conv", z) + self._at_level("z_bias", level), WEIGHT_BITS - ACTIVATION_BITS
-        )
-        up = self._conv("z_up", h)
+        z = np.clip(z, -ACTIVATION_MAX, ACTIVATION_MAX).astype(np.float32)
+        h = self._z_conv(_im2col(np.pad(z, ((1, 1), (1, 1), (0, 0)))))
+        h = _activate(h + self._bias("z_bias", level, _SHIFTS["z_conv"]))
+        up = self._z_up(h)
         rows, columns, channels = up.shape
         # Pixel shuffle by 4: channel = feature * 16 + 4 * row + column.
-        up = up.reshape(rows, columns, channels // 16, 4, 4).transpose(0, 3, 1, 4, 2)
-        result: np.ndarray = up.reshape(4 * rows, 4 * columns, channels // 16) + self._at_level(
-            "up_bias", level
-        )
-        return result
+        up = up.reshape(rows, columns, channels // 16, 2, 2, 2, 2).transpose(4, 6, 0, 3, 1, 5, 2)
+        up = up.reshape(STEPS, 2 * rows, 2 * columns, channels // 16)
+        up = up[:, : -(-size[0] // 2), : -(-size[1] // 2)]
+        sums: np.ndarray = up + self._bias("up_bias", level, _SHIFTS["context"])
+        return sums
 
     @single_blas_thread
-    def add_context(self, sums: np.ndarray, residuals: np.ndarray, step: int) -> np.ndarray:
-        """`sums` `[h, w, scale]`, from `prepare` and earlier steps, with what a step's residuals
-        `[h, w, m/4]` (integers) tell.
+    def add_context(self, sums: np.ndarray, residuals: np.ndarray, step: int) -> None:
+        """Add to `sums`, from `prepare` and earlier steps, what a step's residuals `[h, w, m/4]`
+        (integers) tell.
 
-        A convolution is a sum over what is known, so each step adds its own part. All positions of
-        a phase know the same group, which is the only one that is multiplied.
+        A convolution is a sum over what is known, so each step adds its own part. Around all
+        positions of a phase the same groups are known, which are the only ones multiplied.
         """
         height, width, count = residuals.shape
-        codes = np.empty((height, width, count + 1), self.dtype)
-        codes[:, :, :-1] = self._codes[np.minimum(np.abs(residuals), _MAGNITUDES - 1)]
-        codes[:, :, -1] = 1 << ACTIVATION_BITS  # the plane that says what is known
-        padded = np.zeros((height + 2, width + 2, sums.shape[2]), self.dtype)
-        for group, (rows, columns) in enumerate(phases(step)):
-            part = codes[rows, columns]
-            told = part.reshape(-1, count + 1) @ self._context[group]
-            told = told.reshape(*part.shape[:2], 9, sums.shape[2])
-            for tap in range(9):
-                up, left = 2 - tap // 3, 2 - tap % 3  # where a tap's product belongs
-                target = padded[up : up + height, left : left + width]
-                target[rows, columns] += told[:, :, tap]
-        return sums + padded[1:-1, 1:-1]
+        rows, columns = sums.shape[1:3]
+        codes = np.zeros((2 * rows + 2, 2 * columns + 2, count + 1), np.float32)
+        inside = codes[1 : height + 1, 1 : width + 1]
+        inside[:, :, :-1] = self._codes.take(np.abs(residuals), mode="clip")
+        inside[:, :, -1] = 1 << ACTIVATION_BITS  # the plane that says what is known
+        for phase, group in enumerate(groups_of_phases(step)):
+            known = codes[phase // 2 :, phase % 2 :][: 2 * rows + 1, : 2 * columns + 1]
+            sums[phase] += self._context[group](_im2col(known, 2))
 
     @single_blas_thread
     def indices(
-        self, sums: np.ndarray, step: int, level: int, offsets: np.ndarray | int = 0
+        self,
+        sums: np.ndarray,
+        size: tuple[int, int],
+        step: int,
+        level: int,
+        offsets: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Scale index 0..63 of the latents of a step, int64 `[h, w, m/4]`.
+        """Scale index 0..63 of the latents of a step, uint8 `[h, w, m/4]`.
 
-        `sums`: `[h, w, scale]` from `prepare`, cropped, and `add_context` of every earlier step;
-        `offsets`: integers `[h, w, 1]` added to the indices.
+        `sums`: from `prepare` and `add_context` of every earlier step; `offsets`: integers
+        `[h, w, 1]` added to the indices.
         """
-        h = _activate(sums, WEIGHT_BITS)
-        h = _activate(self._conv("hidden", h) + self._at_level("hidden_bias", level), WEIGHT_BITS)
-        count = self.m // STEPS
-        weight, bias = self._weights["out"], self._at_level("offset", level)
-        sums = np.empty((*h.shape[:2], count), self.dtype)
-        for group, (rows, columns) in enumerate(phases(step)):
-            channels = slice(group * count, (group + 1) * count)
-            sums[rows, columns] = h[rows, columns] @ weight[:, channels] + bias[channels]
-        shift = WEIGHT_BITS + ACTIVATION_BITS - INDEX_UNIT_BITS
-        return _shift(sums, shift, SCALE_COUNT - 1, offsets).astype(np.int64)
+        h = self._hidden(_activate(sums))
+        h = _activate(h + self._bias("hidden_bias", level, _SHIFTS["hidden"]))
+        bias = self._bias("offset", level, _SHIFTS["out"]).reshape(STEPS, -1)
+        indices = np.empty((*size, self.m // STEPS), np.uint8)
+        for phase, group in enumerate(groups_of_phases(step)):
+            of_phase = slice(phase // 2, None, 2), slice(phase % 2, None, 2)
+            target = indices[of_phase]
+            h_phase = h[phase, : target.shape[0], : target.shape[1]]
+            values = self._out[group](h_phase) + bias[group]
+            if offsets is not None:
+                values += offsets[of_phase]
+            # An unsigned integer is what remains of a number rounded down.
+            np.clip(values, 0, SCALE_COUNT - 1, out=target, casting="unsafe")
+        return indices
 
-    def _at_level(self, name: str, level: int) -> np.ndarray:
-        """A level table's row at `level`, linear between anchors, in integers."""
+    def _bias(self, name: str, level: int, shift: int) -> np.ndarray:
+        """A level table's row at `level`, linear between anchors, in integers; with half a unit
+        and the factor of the sum that it joins."""
         table = self._tables[name]
         low = min(level >> LEVEL_BITS, table.shape[0] - 2)
         part = level - (low << LEVEL_BITS)
         mixed = table[low] * ((1 << LEVEL_BITS) - part) + table[low + 1] * part
-        result: np.ndarray = ((mixed + (1 << (LEVEL_BITS - 1))) >> LEVEL_BITS).astype(self.dtype)
+        integers = (mixed + (1 << (LEVEL_BITS - 1))) >> LEVEL_BITS
+        result: np.ndarray = (integers + (1 << (shift - 1))) * 2.0**-shift
         return result
 
-    def _conv(self, name: str, x: np.ndarray) -> np.ndarray:
-        """Zero-padded convolution of `[H, W, C]` by a matrix product."""
-        weight = self._weights[name]
-        height, width, channels = x.shape
-        if weight.shape[0] == channels:
-            return (x.reshape(-1, channels) @ weight).reshape(height, width, -1)
-        assert weight.shape[0] == 9 * channels
-        padded = np.pad(x, ((1, 1), (1, 1), (0, 0)))
-        sums = np.zeros((height * width, weight.shape[1]), self.dtype)
-        for tap in range(9):
-            row, column = divmod(tap, 3)
-            shifted = padded[row : row + height, column : column + width].reshape(-1, channels)
-            sums += shifted @ weight[tap * channels : (tap + 1) * channels]
-        return sums.reshape(height, width, -1)
+
+class ExactProduct:
+    """`x @ matrix * 2**-shift` of x in integers of at most ACTIVATION_MAX, exact.
+
+    `matrix`: `[N, M]` integers of 16 bits. Its rows are split into parts, seldom more than one,
+    whose products no order of summation takes beyond float32's integers.
+    """
+
+    def __init__(self, matrix: np.ndarray, shift: int):
+        count = 1
+        while any(
+            np.abs(part).sum(0, dtype=np.int64).max() * ACTIVATION_MAX >= 2**24
+            for part in np.array_split(matrix.astype(np.int64), count)
+        ):
+            count += 1
+        scaled = (matrix * 2.0**-shift).astype(np.float32)
+        self._parts = [np.ascontiguousarray(part) for part in np.array_split(scaled, count)]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """`[.., N]` float32 to `[.., M]`, float64 where float32 does not hold it."""
+        rows, start = x.reshape(-1, x.shape[-1]), len(self._parts[0])
+        product: np.ndarray = rows[:, :start] @ self._parts[0]
+        for part in self._parts[1:]:
+            more = rows[:, start : start + len(part)] @ part
+            product, start = np.add(product, more, dtype=np.float64), start + len(part)
+        result: np.ndarray = product.reshape(*x.shape[:-1], product.shape[1])
+        return result
+
+
+def _im2col(padded: np.ndarray, stride: int = 1) -> np.ndarray:
+    """The 3x3 around every `stride`-th position: `[h + 2, w + 2, C]` to `[.., .., 9 * C]`, taps
+    outermost."""
+    around = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (0, 1))
+    around = around[::stride, ::stride].transpose(0, 1, 3, 4, 2)
+    result: np.ndarray = around.reshape(*around.shape[:2], 9 * padded.shape[2])
+    return result
 
 
 def _matrix(weight: np.ndarray) -> np.ndarray:
@@ -203,24 +232,22 @@ def _matrix(weight: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0]))
 
 
-def _group_matrices(weight: np.ndarray, m: int) -> list[np.ndarray]:
-    """The context's `[9 * (m + 4), scale]` by group: `[m/4 + 1, 9 * scale]`, its plane last."""
-    taps = weight.reshape(9, m + STEPS, -1)
+def _around(weight: np.ndarray, m: int) -> list[np.ndarray]:
+    """The context's `[scale, m + 4, 3, 3]` for positions that code each group:
+    `[9 * (m/4 + 1), scale]`, taps outermost, of what is known at each tap, its plane last."""
     count = m // STEPS
-    chosen = [[*range(group * count, (group + 1) * count), m + group] for group in range(STEPS)]
-    return [
-        np.ascontiguousarray(taps[:, channels].transpose(1, 0, 2).reshape(count + 1, -1))
-        for channels in chosen
-    ]
+    taps = weight.reshape(*weight.shape[:2], 9)
+    matrices = []
+    for group in range(STEPS):
+        known = [
+            taps[:, [*range(near * count, (near + 1) * count), m + near], tap]
+            for tap, near in enumerate(groups_around(group))
+        ]
+        matrices.append(np.ascontiguousarray(np.concatenate(known, axis=1).T))
+    return matrices
 
 
-def _shift(sums: np.ndarray, bits: int, top: int, offsets: np.ndarray | int = 0) -> np.ndarray:
-    """Divide by 2**bits, round half up, add `offsets`, clamp to 0..top; exact, as a power of two
-    only moves the exponent."""
-    half = 1 << (bits - 1)
-    result: np.ndarray = np.clip(np.floor((sums + half) / (1 << bits)) + offsets, 0, top)
-    return result
-
-
-def _activate(sums: np.ndarray, bits: int) -> np.ndarray:
-    return _shift(sums, bits, ACTIVATION_MAX)
+def _activate(sums: np.ndarray) -> np.ndarray:
+    """Clamp and round down, to float32."""
+    h = np.clip(sums, 0, ACTIVATION_MAX).astype(np.float32)
+    return np.floor(h, out=h)

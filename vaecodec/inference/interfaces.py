@@ -25,6 +25,17 @@ class SliceToRefine:
     offsets: np.ndarray | None
 
 
+class MeanPredictor(Protocol):
+    """h_s and the mean's context network over one slice of `[h, w]` latent positions."""
+
+    def predict(self, step: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Mean of the latents that a step codes, `[h, w, m/4]`, and how much finer than its channel
+        each of them is quantised; None without an elementwise step."""
+
+    def add(self, y: np.ndarray, step: int) -> None:
+        """Learn the latents `[h, w, m/4]` of a step."""
+
+
 class Transforms(Protocol):
     """The float parts of the network. Arrays are float32 and channels-last; `level` is a header's.
 
@@ -51,15 +62,8 @@ class Transforms(Protocol):
     def hyper_analyse(self, y: np.ndarray, level: int) -> np.ndarray:
         """h_a: y `[4h, 4w, m]` to z before rounding `[h, w, cz]`."""
 
-    def hyper_synthesise(self, z: np.ndarray, level: int) -> np.ndarray:
-        """h_s: integers z `[h, w, cz]` to features of the mean `[4h, 4w, context]`."""
-
-    def predict_mean(self, features: np.ndarray, context: np.ndarray | None) -> np.ndarray:
-        """Mean of y `[h, w, m]` from features and the known latents `[h, w, m + 4]`."""
-
-    def step_scale(self, features: np.ndarray) -> np.ndarray:
-        """How much finer each latent is quantised than its channel, `[h, w, m]`, from features; of
-        networks with an elementwise step."""
+    def mean_predictor(self, z: np.ndarray, level: int, size: tuple[int, int]) -> MeanPredictor:
+        """Of a slice of `size` (h, w) with the integers z `[ceil(h/4), ceil(w/4), cz]`."""
 
     def synthesise(self, y_hat: np.ndarray, level: int, scale: int = 1) -> np.ndarray:
         """g_s: y_hat `[h, w, m]` to a picture `[16h/scale, 16w/scale, 3]`, not clipped."""

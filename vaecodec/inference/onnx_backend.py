@@ -3,6 +3,7 @@
 import ctypes
 import os
 import threading
+from collections.abc import Callable
 
 import numpy as np
 
@@ -12,10 +13,14 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
 from vaecodec.cores import CurrentThread
+from vaecodec.entropy.coding_order import groups_of_phases
 from vaecodec.entropy.scales import LEVEL_UNIT
 from vaecodec.forks import renew_after_fork
+from vaecodec.inference.interfaces import MeanPredictor
 from vaecodec.inference.onnx_graphs import graph_bytes
 from vaecodec.network.weights import Weights, check_parameters
+
+_DTYPES = {"groups": np.int64}  # of inputs that are not float32
 
 
 class OnnxTransforms:
@@ -56,16 +61,9 @@ class OnnxTransforms:
     def hyper_analyse(self, y: np.ndarray, level: int) -> np.ndarray:
         return self._run("hyper_analysis", level, y=y)
 
-    def hyper_synthesise(self, z: np.ndarray, level: int) -> np.ndarray:
-        return self._run("hyper_synthesis", level, z=z)
-
-    def predict_mean(self, features: np.ndarray, context: np.ndarray | None) -> np.ndarray:
-        if context is None:
-            return self._run("first_mean", features=features)
-        return self._run("mean", features=features, known=context)
-
-    def step_scale(self, features: np.ndarray) -> np.ndarray:
-        return self._run("step_scale", features=features)
+    def mean_predictor(self, z: np.ndarray, level: int, size: tuple[int, int]) -> MeanPredictor:
+        sums = self._run("hyper_synthesis", level, z=z)
+        return _MeanPredictor(self._run, sums, size, self._weights.config["elementwise"] > 0)
 
     def synthesise(self, y_hat: np.ndarray, level: int, scale: int = 1) -> np.ndarray:
         x = self._run("synthesis", level, y_hat=y_hat)
@@ -81,7 +79,10 @@ class OnnxTransforms:
         return self._run("gain", level)
 
     def _run(self, name: str, level: int | None = None, **inputs: np.ndarray) -> np.ndarray:
-        feeds = {n: np.ascontiguousarray(array, np.float32) for n, array in inputs.items()}
+        feeds = {
+            n: np.ascontiguousarray(array, _DTYPES.get(n, np.float32))
+            for n, array in inputs.items()
+        }
         if level is not None:
             feeds["t"] = np.array([level / LEVEL_UNIT], np.float32)
         result: np.ndarray = self._session(name).run(None, feeds)[0]
@@ -106,3 +107,26 @@ class OnnxTransforms:
                     graph_bytes(self._weights, name), options, providers=["CPUExecutionProvider"]
                 )
             return self._sessions[name, is_worker]
+
+
+class _MeanPredictor:
+    """Implements MeanPredictor. Keeps `sums` (see onnx_graphs) as ONNX Runtime leaves them."""
+
+    def __init__(
+        self, run: Callable[..., np.ndarray], sums: np.ndarray, size: tuple[int, int], scales: bool
+    ):
+        rows, columns = (-(-side // 2) for side in size)
+        self._run, self._size, self._scales = run, size, scales
+        self._first = self._sums = np.ascontiguousarray(sums[:, :, :rows, :columns])
+
+    def predict(self, step: int) -> tuple[np.ndarray, np.ndarray | None]:
+        height, width = self._size
+        groups = np.array(groups_of_phases(step))
+        mean = self._run("mean", sums=self._sums, groups=groups)[:height, :width]
+        if not self._scales:
+            return mean, None
+        return mean, self._run("step_scale", sums=self._first, groups=groups)[:height, :width]
+
+    def add(self, y: np.ndarray, step: int) -> None:
+        groups = np.array(groups_of_phases(step))
+        self._sums = self._run("context", sums=self._sums, y=y, groups=groups)

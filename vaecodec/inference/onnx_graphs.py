@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vaecodec.entropy.coding_order import STEPS
+from vaecodec.entropy.coding_order import STEPS, groups_around
 from vaecodec.inference.onnx_writer import INT32, Graph
 from vaecodec.network.config import BLOCK, FRONT, LEAK, LOG_STEP_SCALE_MAX
 from vaecodec.network.weights import Weights
@@ -67,6 +67,14 @@ class GraphBuilder:
 
     def activate(self, value: str) -> str:
         return self.graph.node("LeakyRelu", value, alpha=LEAK)
+
+    def squash(self, value: str) -> str:
+        """sign(x) log(1 + |x|)."""
+        g = self.graph
+        size = g.node(
+            "Log", g.node("Add", g.node("Abs", value), g.constant(np.ones(1, np.float32)))
+        )
+        return g.node("Mul", g.node("Sign", value), size)
 
     def shuffle(self, value: str, side: int) -> str:
         """Channels to blocks of `side` x `side` pixels, as torch's pixel_shuffle does."""
@@ -152,9 +160,7 @@ def _analysis(b: GraphBuilder, c: dict[str, int]) -> None:
 def _hyper_analysis(b: GraphBuilder, c: dict[str, int]) -> None:
     """h_a: `y` `[4h, 4w, m]` to `z` before rounding `[h, w, cz]`."""
     g = b.graph
-    y = b.to_planes(g.input("y", ["rows", "columns", c["m"]]))
-    size = g.node("Log", g.node("Add", g.node("Abs", y), g.constant(np.ones(1, np.float32))))
-    squashed = g.node("Mul", g.node("Sign", y), size)
+    squashed = b.squash(b.to_planes(g.input("y", ["rows", "columns", c["m"]])))
     biases = b.stored("ha_in.bias"), b.at_level("ha_bias")
     h = b.activate(b.convolve(squashed, "ha_in", *biases, stride=2, pad=1))
     h = b.to_channels_last(b.convolve(h, "ha_out", b.stored("ha_out.bias"), stride=2, pad=2))
@@ -163,44 +169,94 @@ def _hyper_analysis(b: GraphBuilder, c: dict[str, int]) -> None:
 
 
 def _hyper_synthesis(b: GraphBuilder, c: dict[str, int]) -> None:
-    """h_s: integers `z` `[h, w, cz]` to `features` of the mean `[4h, 4w, context]`."""
+    """h_s: integers `z` `[h, w, cz]` to `sums`, the features of the mean where nothing is known.
+
+    Sums are `[1, 4 * context, 2h, 2w]`: all positions of one phase after the other (see
+    entropy/coding_order), as each phase codes another group in a step.
+    """
     g = b.graph
     z = g.input("z", ["hyper_rows", "hyper_columns", c["cz"]])
     h = b.to_planes(g.node("Div", z, b.exp_at_level("log_z_gain")))
     h = b.activate(b.convolve(h, "hs_in", b.stored("hs_in.bias"), b.at_level("hs_bias"), pad=1))
     h = b.activate(b.shuffle(b.convolve(h, "hs_mid", b.stored("hs_mid.bias")), 2))
-    h = b.shuffle(b.convolve(h, "hs_out", b.stored("hs_out.bias")), 2)
-    features = g.node("Add", b.to_channels_last(h), b.at_level("ctx_bias"))
-    g.output(features, "features", ["rows", "columns", c["context"]])
+    by_phase = [b.parameter(f"hs_out.{name}") for name in ("weight", "bias")]
+    by_phase = [
+        p.reshape(-1, STEPS, *p.shape[1:]).swapaxes(0, 1).reshape(p.shape) for p in by_phase
+    ]
+    h = g.node("Conv", h, *map(g.constant, by_phase))
+    bias = g.node("Concat", *[b.at_level("ctx_bias")] * STEPS, axis=0)
+    bias = g.node("Unsqueeze", bias, g.constant(np.array([1, 2], np.int64)))
+    g.output(g.node("Add", h, bias), "sums", _sums(c))
+
+
+def _sums(c: dict[str, int]) -> list[int | str]:
+    return [1, STEPS * c["context"], "half_rows", "half_columns"]
+
+
+def _context(b: GraphBuilder, c: dict[str, int]) -> None:
+    """`sums` with what the latents of a step tell of their neighbours: `y` `[h, w, m/4]`.
+
+    A convolution is a sum over what is known, so each step adds its own part: for each phase of
+    positions a convolution with stride 2. `groups` `[4]`: what each phase codes in the step.
+    """
+    g = b.graph
+    sums, groups = g.input("sums", _sums(c)), g.input("groups", [STEPS], integer=True)
+    count = c["m"] // STEPS
+    y = b.squash(b.to_planes(g.input("y", ["rows", "columns", count])))
+    # The plane that says what is known is all ones, and zero beyond the edge as all others.
+    one_more = g.constant(np.array([0, 0, 0, 0, 0, 1, 0, 0], np.int64))
+    y = g.node("Pad", y, one_more, g.constant(np.ones(1, np.float32)))
+    taps = b.parameter("ctx_in.weight").reshape(c["context"], -1, 9)
+    weight = np.empty((STEPS, c["context"], count + 1, 9), np.float32)
+    for group in range(STEPS):
+        for tap, known in enumerate(groups_around(group)):
+            channels = [*range(known * count, (known + 1) * count), c["m"] + known]
+            weight[group, :, :, tap] = taps[:, channels, tap]
+    stored = g.constant(weight.reshape(STEPS, c["context"], count + 1, 3, 3))
+    told = []
+    for phase in range(STEPS):
+        row, column = divmod(phase, 2)
+        kernel = g.node("Gather", stored, g.node("Gather", groups, g.constant(np.array(phase))))
+        pads = [1 - row, 1 - column, 1 + row, 1 + column]
+        told.append(g.node("Conv", y, kernel, strides=[2, 2], pads=pads))
+    g.output(g.node("Add", sums, g.node("Concat", *told, axis=1)), "new_sums", _sums(c))
 
 
 def _mean(b: GraphBuilder, c: dict[str, int]) -> None:
-    """Mean of y `[h, w, m]` from `features` and the known latents, squashed, `[h, w, m + 4]`."""
+    """Mean of the latents of a step, `[h, w, m/4]`, from `sums` and the `groups` of its phases."""
     g = b.graph
-    features = b.to_planes(g.input("features", ["rows", "columns", c["context"]]))
-    known = b.to_planes(g.input("known", ["rows", "columns", c["m"] + STEPS]))
-    _mean_of(b, c, g.node("Add", features, b.convolve(known, "ctx_in", pad=1)))
-
-
-def _first_mean(b: GraphBuilder, c: dict[str, int]) -> None:
-    """The same where nothing is known: from `features` alone."""
-    _mean_of(b, c, b.to_planes(b.graph.input("features", ["rows", "columns", c["context"]])))
-
-
-def _mean_of(b: GraphBuilder, c: dict[str, int], h: str) -> None:
-    h = b.activate(b.convolve(b.activate(h), "ctx_mid", b.stored("ctx_mid.bias")))
-    mean = b.to_channels_last(b.convolve(h, "ctx_out", b.stored("ctx_out.bias")))
-    b.graph.output(mean, "mean", ["rows", "columns", c["m"]])
+    h = b.activate(g.input("sums", _sums(c)))
+    each = (
+        np.tile(b.parameter(f"ctx_mid.{name}"), n)
+        for name, n in (("weight", (STEPS, 1, 1, 1)), ("bias", STEPS))
+    )
+    h = b.activate(g.node("Conv", h, *map(g.constant, each), group=STEPS))
+    g.output(_head(b, h, "ctx_out"), "mean", ["rows", "columns", c["m"] // STEPS])
 
 
 def _step_scale(b: GraphBuilder, c: dict[str, int]) -> None:
-    """How much finer each latent is quantised than its channel, `[h, w, m]`, from `features`."""
+    """How much finer each of them is quantised than its channel, from the first `sums`."""
     g = b.graph
-    features = b.to_planes(g.input("features", ["rows", "columns", c["context"]]))
-    log_q = b.convolve(b.activate(features), "q_out", b.stored("q_out.bias"))
+    log_q = _head(b, b.activate(g.input("sums", _sums(c))), "q_out")
     low, high = (g.constant(np.full(1, sign * LOG_STEP_SCALE_MAX, np.float32)) for sign in (-1, 1))
     q = g.node("Exp", g.node("Max", g.node("Min", log_q, high), low))
-    g.output(b.to_channels_last(q), "q", ["rows", "columns", c["m"]])
+    g.output(q, "q", ["rows", "columns", c["m"] // STEPS])
+
+
+def _head(b: GraphBuilder, h: str, layer: str) -> str:
+    """A 1x1 convolution of all phases, each to its channels of `groups`; `[h, w, m/4]`."""
+    g = b.graph
+    groups = g.input("groups", [STEPS], integer=True)
+    parameters = []
+    for name in ("weight", "bias"):
+        stored = b.parameter(f"{layer}.{name}")
+        by_group = g.constant(stored.reshape(STEPS, -1, *stored.shape[1:]))
+        chosen = g.node("Gather", by_group, groups)
+        shape = g.constant(np.array([-1, *stored.shape[1:]], np.int64))
+        parameters.append(g.node("Reshape", chosen, shape))
+    values = g.node("Conv", h, *parameters, group=STEPS)
+    # DCR: channels are phase-major, not pixel_shuffle's channel-major.
+    return b.to_channels_last(g.node("DepthToSpace", values, blocksize=2, mode="DCR"))
 
 
 def _synthesis(b: GraphBuilder, c: dict[str, int]) -> None:
@@ -231,7 +287,7 @@ GRAPHS: dict[str, Callable[[GraphBuilder, dict[str, int]], None]] = {
     "analysis": _analysis,
     "hyper_analysis": _hyper_analysis,
     "hyper_synthesis": _hyper_synthesis,
-    "first_mean": _first_mean,
+    "context": _context,
     "mean": _mean,
     "step_scale": _step_scale,
     "synthesis": _synthesis,

@@ -37,9 +37,9 @@ class Graph:
         self._outputs: _Parts = []
         self._values = 0
 
-    def input(self, name: str, shape: Sequence[int | str]) -> str:
-        """A float32 input; sizes that are names may be any."""
-        self._inputs += _message(11, _value(name, shape))
+    def input(self, name: str, shape: Sequence[int | str], integer: bool = False) -> str:
+        """A float32 or int64 input; sizes that are names may be any."""
+        self._inputs += _message(11, _value(name, shape, np.int64 if integer else np.float32))
         return name
 
     def output(self, value: str, name: str, shape: Sequence[int | str]) -> None:
@@ -100,11 +100,11 @@ def _attribute(name: str, value: Attribute) -> _Parts:
     return [_string(1, name), *content, _integer(20, kind)]
 
 
-def _value(name: str, shape: Sequence[int | str]) -> _Parts:
+def _value(name: str, shape: Sequence[int | str], dtype: type[np.generic] = np.float32) -> _Parts:
     sizes: _Parts = []
     for size in shape:
         sizes += _message(1, [_integer(1, size) if isinstance(size, int) else _string(2, size)])
-    tensor = [_integer(1, _ELEMENT_TYPES[np.dtype(np.float32)]), *_message(2, sizes)]
+    tensor = [_integer(1, _ELEMENT_TYPES[np.dtype(dtype)]), *_message(2, sizes)]
     return [_string(1, name), *_message(2, _message(1, tensor))]
 
 

@@ -5,9 +5,11 @@ import torch
 from torch import Tensor
 
 from vaecodec.cores import CurrentThread
+from vaecodec.entropy.coding_order import STEPS, pick_step, put_step
 from vaecodec.entropy.scales import LEVEL_UNIT
 from vaecodec.errors import UsageError
 from vaecodec.forks import renew_after_fork
+from vaecodec.inference.interfaces import MeanPredictor
 from vaecodec.network.config import NetworkConfig
 from vaecodec.network.planes import to_array, to_planes
 from vaecodec.network.vae import VAE, on_device
@@ -89,17 +91,9 @@ class TorchTransforms:
         return to_array(self.network.hyper_analyse(self._in(y), self._t(level)))
 
     @torch.inference_mode()
-    def hyper_synthesise(self, z: np.ndarray, level: int) -> np.ndarray:
-        return to_array(self.network.hyper_synthesise(self._in(z), self._t(level)))
-
-    @torch.inference_mode()
-    def predict_mean(self, features: np.ndarray, context: np.ndarray | None) -> np.ndarray:
-        known = None if context is None else self._in(context)
-        return to_array(self.network.predict_mean(self._in(features), known))
-
-    @torch.inference_mode()
-    def step_scale(self, features: np.ndarray) -> np.ndarray:
-        return to_array(self.network.step_scale(self._in(features)))
+    def mean_predictor(self, z: np.ndarray, level: int, size: tuple[int, int]) -> MeanPredictor:
+        features = self.network.hyper_synthesise(self._in(z), self._t(level))
+        return _MeanPredictor(self.network, features[..., : size[0], : size[1]])
 
     def synthesise(self, y_hat: np.ndarray, level: int, scale: int = 1) -> np.ndarray:
         return self.synthesise_tensor(y_hat, level, scale).contiguous().cpu().numpy()
@@ -121,3 +115,27 @@ class TorchTransforms:
 
     def _in(self, array: np.ndarray | Tensor) -> Tensor:
         return to_planes(array, self.device)
+
+
+class _MeanPredictor:
+    """Implements MeanPredictor. Computes all channels at all positions, as training does."""
+
+    def __init__(self, network: VAE, features: Tensor):
+        self._network, self._features = network, features
+        self._size = features.shape[2], features.shape[3]
+        # What the context network sees: y_hat, squashed, and which groups are known where.
+        self._context = np.zeros((*self._size, network.config.m + STEPS), np.float32)
+        self._step_scale: np.ndarray | None = None
+        if network.config.elementwise:
+            self._step_scale = to_array(network.step_scale(features))
+
+    @torch.inference_mode()
+    def predict(self, step: int) -> tuple[np.ndarray, np.ndarray | None]:
+        known = to_planes(self._context, self._features.device) if step else None
+        mean = to_array(self._network.predict_mean(self._features, known))
+        finer = None if self._step_scale is None else pick_step(self._step_scale, step)
+        return pick_step(mean, step), finer
+
+    def add(self, y: np.ndarray, step: int) -> None:
+        put_step(self._context[:, :, :-STEPS], step, np.sign(y) * np.log1p(np.abs(y)))
+        put_step(self._context[:, :, -STEPS:], step, np.ones((*self._size, 1), np.float32))
