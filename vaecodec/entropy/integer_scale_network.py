@@ -249,5 +249,6 @@ def _around(weight: np.ndarray, m: int) -> list[np.ndarray]:
 
 def _activate(sums: np.ndarray) -> np.ndarray:
     """Clamp and round down, to float32."""
-    h = np.clip(sums, 0, ACTIVATION_MAX).astype(np.float32)
-    return np.floor(h, out=h)
+    h: np.ndarray = np.clip(sums, 0, ACTIVATION_MAX).astype(np.float32)
+    np.floor(h, out=h)
+    return h
