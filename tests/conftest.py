@@ -7,6 +7,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
+from vaecodec.inference.loading import loader_of
+from vaecodec.network.weight_files import forget_received
+
 # How long an example takes is the machine's affair and no fault.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
@@ -72,6 +75,14 @@ def tiny_model(tiny_model_path: Path):
     from vaecodec.inference.loading import load_model
 
     return load_model(tiny_model_path, "cpu")
+
+
+@pytest.fixture(autouse=True)
+def as_a_new_process():
+    """A command's process knows no model from another one."""
+    yield
+    forget_received()
+    loader_of.cache_clear()
 
 
 @pytest.fixture

@@ -19,7 +19,10 @@ from conftest import make_photo
 from PIL import Image
 
 from vaecodec.__main__ import main
-from vaecodec.cli.jobs import FileJob, plan, run
+from vaecodec.batch.executors import threads
+from vaecodec.batch.jobs import FileJob
+from vaecodec.batch.planning import ManyFiles
+from vaecodec.batch.report import FileReport
 from vaecodec.errors import UsageError, VaecodecError
 
 
@@ -120,25 +123,28 @@ def test_outputs_that_would_coincide_are_refused(tmp_path: Path):
         (tmp_path / folder / "same.png").write_bytes(b"")
     inputs = [tmp_path / "x" / "same.png", tmp_path / "y" / "same.png"]
     with pytest.raises(UsageError, match="would all become"):
-        plan(inputs, tmp_path / "out", ".vae", False, lambda path: True)
+        list(ManyFiles(inputs, tmp_path / "out", ".vae", lambda path: True).jobs())
 
 
 def test_interruption_leaves_whole_files_only(tmp_path: Path):
     jobs = [FileJob(tmp_path / str(n), tmp_path / f"{n}.out") for n in range(10)]
 
-    def work(job: FileJob) -> tuple[int, int]:
+    def work(job: FileJob) -> FileReport:
         if job.source.name == "5":
             raise VaecodecError("bad")
         job.target.write_bytes(b"whole")
-        return 1, 1
+        return FileReport(job.source, job.target)
 
-    outcomes = run(jobs, work, 2, False, False)
-    for _ in range(3):
-        next(outcomes)
-    outcomes.close()  # what an interrupt does
+    with threads(2) as engine:
+        outcomes = iter(engine.run(jobs, work))
+        for _ in range(3):
+            next(outcomes)
+        outcomes.close()  # what an interrupt does
     assert len(list(tmp_path.iterdir())) <= 5
-    finished = list(run(jobs, work, 2, True, False))
-    assert sum(o.skipped for o in finished) >= 3 and sum(o.fault is not None for o in finished) == 1
+    with threads(2) as engine:
+        finished = list(engine.run(jobs, work, is_done=lambda job: job.target.exists()))
+    assert sum(o.is_skipped for o in finished) >= 3
+    assert sum(o.fault is not None for o in finished) == 1
     assert len(list(tmp_path.glob("*.out"))) == 9
 
 
@@ -225,7 +231,10 @@ def test_only_suffixes_of_pictures_are_replaced(call, tmp_path: Path):
         ("decode a.png -o out.vae", "writes .png files"),
         ("encode x.vae", "vaecodec decode"),
         ("decode a.png -o out.jpg", "vaecodec encode"),
-        ("encode https://example.org/photo.png", "address"),
+        ("encode a.png -o https://example.org/photo.vae", "can only be read"),
+        ("encode nothing://example.org/photo.png", "cannot be used"),
+        ("encode a.png b.webp -o memory://here --scheduler tcp://nowhere:1", "no worker sees it"),
+        ("encode a.png --manifest s3://bucket/run.jsonl", "not on this machine"),
         ("encode a.png -q 50 --target-psnr 30", "-q or a target"),
         ("encode a.png --target-psnr nan", "nan"),
     ],

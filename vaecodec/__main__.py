@@ -16,8 +16,8 @@ from typing import Any, NoReturn, TextIO
 import click
 
 from vaecodec.cli.faults import EPILOG, fault_text, say_fault
-from vaecodec.cli.streams import drop_standard_output, open_closed_streams
 from vaecodec.errors import VaecodecError, VaecodecWarning
+from vaecodec.streams import drop_standard_output, open_closed_streams
 from vaecodec.version import __version__
 
 # By name: where each command is, and the first sentence of its help.

@@ -13,15 +13,20 @@ from vaecodec.errors import (
     UsageError,
     VaecodecError,
 )
+from vaecodec.places import Place, RemotePath
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], object], overwrite: bool) -> int:
-    """Write a file through a temporary one in the same folder; returns its size in bytes.
+def write_whole(path: Place, write: Callable[[BinaryIO], object], overwrite: bool) -> int:
+    """Write a file through a temporary one in the same folder, or put it where it is elsewhere;
+    returns its size in bytes.
 
-    What is there and no regular file (a device, a pipe) is written into, and a link stays a link.
-    Raises UsageError where `path` exists and `overwrite` is not set, also if it appeared meanwhile,
-    and FileAccessError where it cannot be written; then nothing is left behind.
+    `write` gets a file that it may read again, too. What is there and no regular file (a device, a
+    pipe) is written into, and a link stays a link. Raises UsageError where `path` exists and
+    `overwrite` is not set, also if it appeared meanwhile, and FileAccessError where it cannot be
+    written; then nothing is left behind.
     """
+    if isinstance(path, RemotePath):
+        return _put_whole(path, write, overwrite)
     check_writable(path, overwrite)
     if _is_special(path):
         return _write_into(path, write)
@@ -34,7 +39,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object], overwrite: bool
             prefix=f".{target.name[:100]}.", suffix=".part", dir=target.parent
         )
         temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(handle, "w+b") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -67,14 +72,38 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=1))
 
 
-def check_writable(path: Path, overwrite: bool) -> None:
+def check_writable(path: Place, overwrite: bool) -> None:
     """Raise UsageError, before any work is done, where `write_whole` would refuse."""
+    if isinstance(path, RemotePath):
+        if path.is_web:
+            raise UsageError(f"{path}: can only be read; name another output")
+        if not overwrite and path.exists():
+            raise OutputExistsError(f"{path}: exists", "overwrite")
+        return
     if path.is_dir():
         raise UsageError(f"{path}: is a directory; name a file")
     if not overwrite and path.exists() and not _is_special(path):
         raise OutputExistsError(f"{path}: exists", "overwrite")
     if not path.parent.is_dir():
         raise MissingFileError(f"{path.parent}: no such directory; create it first")
+
+
+def _put_whole(path: RemotePath, write: Callable[[BinaryIO], object], overwrite: bool) -> int:
+    import tempfile
+
+    try:
+        with tempfile.TemporaryFile() as file:
+            write(file)
+            size_bytes = file.tell()
+            file.seek(0)
+            path.put(file, size_bytes, overwrite)
+            return size_bytes
+    except VaecodecError:
+        raise
+    except FileExistsError:
+        raise OutputExistsError(f"{path}: exists", "overwrite") from None
+    except OSError as error:
+        raise FileAccessError(f"{path}: cannot write: {error.strerror or error}") from None
 
 
 def _is_special(path: Path) -> bool:

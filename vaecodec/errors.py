@@ -4,8 +4,6 @@ A message names no option of the command, since Python users read it, too: where
 parameter would help, `parameter` names that one, and `cli.messages` says which option it is.
 """
 
-import os
-
 
 class VaecodecError(Exception):
     """A fault that the user can act on: one line that names what is wrong and what to do.
@@ -19,11 +17,13 @@ class VaecodecError(Exception):
         super().__init__(message)
         self.parameter = parameter
 
-    def of(self, path: str | os.PathLike[str]) -> "VaecodecError":
+    def of(self, path: object) -> "VaecodecError":
         """The same fault with the file's name before it, once."""
         if str(self).startswith(f"{path}: "):
             return self
-        return type(self)(f"{path}: {self}", self.parameter)
+        named = type(self)(f"{path}: {self}")
+        named.__dict__.update(self.__dict__)
+        return named
 
 
 class UsageError(VaecodecError, ValueError):
@@ -54,6 +54,12 @@ class FormatError(VaecodecError, ValueError):
 
 class ModelError(VaecodecError, OSError):
     """A weight file is missing, damaged, or not the one that a file was made with."""
+
+
+class MissingModelError(ModelError):
+    """No weight file here has the name that a file asks for: its `model_id`."""
+
+    model_id = b""
 
 
 class CorruptSymbolsError(FormatError):

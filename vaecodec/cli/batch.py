@@ -1,26 +1,34 @@
-"""What `encode` and `decode` share for many files: options, progress and the summary."""
+"""What `encode`, `decode` and `verify` share for many files: options, progress and the summary."""
 
-import os
-import signal
-import sys
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing
+from dataclasses import dataclass, replace
+from functools import wraps
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from vaecodec.cli.jobs import FileOutcome, plan, run, with_suffix
-from vaecodec.cli.messages import FileReport, Voice
-from vaecodec.cli.progress import Progress
-from vaecodec.cli.streams import is_pipe, refuse_address
+from vaecodec.cli.faults import say_fault
+from vaecodec.cli.messages import Voice
+from vaecodec.cli.options import LOCAL_PATH
+from vaecodec.cli.tally import Interruption, Tally
 from vaecodec.errors import UsageError
+from vaecodec.places import Place, RemotePath
 from vaecodec.signals import STOPPING, handled
+from vaecodec.streams import is_pipe
 
 if TYPE_CHECKING:
-    from vaecodec.inference.loading import ModelLoader
+    from vaecodec.batch.decoding import DecodeTask
+    from vaecodec.batch.encoding import EncodeTask
+    from vaecodec.batch.engine import Engine
+    from vaecodec.batch.jobs import FileJob, FileOutcome
+    from vaecodec.batch.planning import ManyFiles
+    from vaecodec.batch.verifying import VerifyTask
+
+    AnyTask = EncodeTask | DecodeTask | VerifyTask
 
 RECURSIVE = click.option(
     "-r", "--recursive", is_flag=True, help="Take folders with all below them."
@@ -41,178 +49,238 @@ ON_ERROR = click.option(
     show_default=True,
     help="What to do after a file that failed, of many.",
 )
+MANIFEST = click.option(
+    "--manifest",
+    metavar="FILE",
+    type=LOCAL_PATH,
+    default=None,
+    help="Record each file of many here as JSON lines, and pass over what it says is done.",
+)
+SCHEDULER = click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    default=None,
+    help="Work on the Dask cluster of this scheduler (tcp://HOST:8786), instead of here.",
+)
+PLANNED_AHEAD = 10_000  # files, of which up to so many their number is known before they are begun
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """How many files are worked on; fields as the options."""
+
+    recursive: bool
+    jobs: int | None
+    skip_existing: bool
+    on_error: str
+    manifest: Path | None
+    scheduler: str | None
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether one file is to be treated as many are."""
+        return self.manifest is not None or self.scheduler is not None
 
 
 def many_files(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Gives a command the options of `ManyFiles` and `run_many`."""
-    return RECURSIVE(JOBS(SKIP_EXISTING(ON_ERROR(command))))
+    """Gives a command that writes files the options of BatchOptions, which it receives as
+    `batch`."""
+    return many_files_to_read(SKIP_EXISTING(command))
+
+
+def many_files_to_read(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a command that writes none."""
+
+    @wraps(command)
+    def with_options(
+        recursive: bool,
+        jobs: int | None,
+        on_error: str,
+        manifest: Path | None,
+        scheduler: str | None,
+        skip_existing: bool = False,
+        **others: Any,
+    ) -> Any:
+        batch = BatchOptions(recursive, jobs, skip_existing, on_error, manifest, scheduler)
+        return command(batch=batch, **others)
+
+    return RECURSIVE(JOBS(ON_ERROR(MANIFEST(SCHEDULER(with_options)))))
+
+
+def is_single(sources: tuple[Place, ...], batch: BatchOptions) -> bool:
+    """Whether one file is asked for, and not to be treated as many are."""
+    several = len(sources) > 1 or batch.is_asked_for or sources[0].is_dir()
+    return not several and not _may_be_pattern(sources[0])
 
 
 def single_target(
-    sources: tuple[Path, ...], output: Path | None, suffix: str, wanted: Callable[[Path], bool]
-) -> Path | None:
+    sources: tuple[Place, ...],
+    output: Place | None,
+    suffix: str,
+    wanted: Callable[[Place], bool],
+    batch: BatchOptions,
+) -> Place | None:
     """The output where one file is asked for, None where many are; `suffix` and `wanted` as in
-    `ManyFiles`. Raises UsageError."""
-    for source in sources:
-        refuse_address(source)
-    several = len(sources) > 1 or sources[0].is_dir()
+    ManyFiles. Raises UsageError."""
+    source = sources[0]
+    several = len(sources) > 1 or source.is_dir()
     if several and output is not None and output.suffix == suffix and not output.is_dir():
         raise UsageError(f"{output}: is the name of one file; many go into a folder")
     if output is not None and output not in sources and not output.is_dir() and wanted(output):
         raise UsageError(f"{output}: has the suffix of an input; this writes {suffix} files")
-    if len(sources) > 1 or sources[0].is_dir() or (output is not None and output.is_dir()):
+    if several or batch.is_asked_for or (output is not None and output.is_dir()):
         if any(map(is_pipe, (*sources, *([output] if output else [])))):
             raise UsageError("standard input and output are for single files")
         return None
-    if not is_pipe(sources[0]) and not sources[0].exists() and set("*?[") & set(str(sources[0])):
+    if not is_single(sources, batch):
         return None
     if output is not None:
         return output
-    return sources[0] if is_pipe(sources[0]) else with_suffix(sources[0], suffix, wanted)
+    if is_pipe(source):
+        return source
+    from vaecodec.batch.planning import folder_beside, result_name
+
+    return folder_beside(source) / result_name(source, suffix, wanted)
 
 
-@dataclass(frozen=True)
-class ManyFiles:
-    """Which files to work on, and where the results go.
-
-    `sources`: files, folders and patterns; `output`: folder, None for beside the sources; `suffix`:
-    of the results; `wanted`: whether a name is that of an input; `hint_for`: what to do about
-    a suffix that is not, where those are to be named.
-    """
-
-    sources: tuple[Path, ...]
-    output: Path | None
-    suffix: str
-    wanted: Callable[[Path], bool]
-    recursive: bool
-    skip_existing: bool
-    hint_for: Callable[[str], str] | None = None
+def _may_be_pattern(source: Place) -> bool:
+    if is_pipe(source) or (isinstance(source, RemotePath) and source.is_web):
+        return False
+    return bool(set("*?[") & set(str(source))) and not source.exists()
 
 
 def run_many(
-    many: ManyFiles,
-    work: Callable[[Path, Path], FileReport],
-    loader: "ModelLoader",
+    many: "ManyFiles",
+    task: "AnyTask",
+    batch: BatchOptions,
     voice: Voice,
-    jobs: int | None,
-    on_error: str,
-) -> None:
-    """Do `work` (source, target) for all files, `jobs` at a time; exits 1 if any failed."""
-    passed_over: Counter[str] = Counter()
+    hint_for: Callable[[str], str] | None = None,
+) -> NoReturn:
+    """Do `task` for all files, and exit: 1 if any failed or was not whole.
 
-    def wanted(path: Path) -> bool:
-        if not many.wanted(path):
-            passed_over[path.suffix.lower() or path.name] += 1
-            return False
-        return True
-
-    planned = plan(many.sources, many.output, many.suffix, many.recursive, wanted)
-    not_taken = _say_passed_over(passed_over, many)
-    if not planned:
-        named = ", ".join(map(str, many.sources))
-        more = f"; {not_taken}" if not_taken else ""
-        raise UsageError(f"{named}: directory without such files; -r takes all below it{more}")
-    workers = min(jobs or loader.workers, len(planned))
-    loader.is_shared = workers > 1  # the files share the cores, so the slices of one do not
-    tally = _Tally(len(planned), voice)
-    interruption = _Interruption(lambda: min(workers, len(planned) - tally.seen), voice.quiet)
-    with handled(interruption.note, *STOPPING):
-        for outcome in run(
-            planned,
-            lambda job: work(job.source, job.target),
-            workers,
-            many.skip_existing,
-            on_error == "stop",
-            lambda: interruption.signal != 0,
-        ):
-            tally.add(outcome)
-    if interruption.signal and tally.seen < len(planned):
-        tally.summarise("interrupted; --skip-existing continues")
-        sys.exit(128 + interruption.signal)
-    tally.summarise(not_taken)
-    sys.exit(1 if tally.failed or tally.seen < len(planned) else 0)
-
-
-def _say_passed_over(passed_over: Counter[str], many: ManyFiles) -> str:
-    """The files of folders that are no inputs, by suffix, with what would help; our own outputs are
-    none that anyone misses."""
-    if many.hint_for is None:
-        return ""
-    parts = []
-    for suffix, count in sorted(passed_over.items()):
-        if suffix != many.suffix:
-            hint = many.hint_for(suffix)
-            parts.append(f"{count} {suffix}" + (f" ({hint})" if hint else ""))
-    return f"not taken: {', '.join(parts)}" if parts else ""
-
-
-class _Interruption:
-    """Takes Ctrl-C and a polite kill as a target to stop after the files being worked on.
-
-    A second one ends the process at once. `running`: how many files are; `quiet`: say nothing.
+    `hint_for`: what to do about a suffix that is not that of an input, where those are to be named.
     """
+    from vaecodec.batch.manifest import Manifest
 
-    def __init__(self, running: Callable[[], int], quiet: bool) -> None:
-        self.signal = 0
-        self._running, self._quiet = running, quiet
+    passed_over = _PassedOver(many.wanted, many.suffix, hint_for)
+    if batch.scheduler is not None:
+        many = _seen_by_workers(many)
+    is_looked_up = many.suffix is not None and not getattr(task, "force", False)
+    many = replace(many, wanted=passed_over.is_wanted, is_looked_up=is_looked_up)
+    jobs = many.jobs()
+    ahead = list(islice(jobs, PLANNED_AHEAD))
+    if not ahead:
+        named, said = ", ".join(map(str, many.sources)), passed_over.said()
+        more = f"; {said}" if said else ""
+        raise UsageError(f"{named}: directory without such files; -r takes all below it{more}")
+    total = len(ahead) if len(ahead) < PLANNED_AHEAD else None
+    workers = min(batch.jobs or task.model.workers, len(ahead))
+    # The files share the cores, so the slices of one do not.
+    shared = replace(task.model, is_shared=workers > 1 or batch.scheduler is not None)
+    task = replace(task, model=shared, with_digest=batch.manifest is not None)
+    with ExitStack() as open_ones:
+        manifest = None
+        if batch.manifest is not None:
+            manifest = open_ones.enter_context(closing(Manifest(batch.manifest)))
+        tally = Tally(total, voice, manifest, says_each=many.suffix is None)
+        engine = open_ones.enter_context(_engine(batch.scheduler, workers))
+        if engine.note and not voice.quiet:
+            click.echo(engine.note, err=True)
+        _work_off(engine, chain(ahead, jobs), ahead, task, batch, tally)
+    tally.end(passed_over.said())
 
-    def note(self, number: int, _: object) -> None:
-        self.signal = number
-        for every in STOPPING:
-            signal.signal(every, signal.SIG_DFL)
-        if not self._quiet:
-            count = self._running()
-            text = f"finishing {count} file{'s' * (count != 1)}; again to stop now"
-            with suppress(OSError):  # past Python's buffers, which may be in use just now
-                os.write(2, f"\r{text:<99}\n".encode())
+
+def _engine(scheduler: str | None, workers: int) -> "AbstractContextManager[Engine]":
+    from vaecodec.batch.executors import dask_cluster, threads
+
+    return threads(workers) if scheduler is None else dask_cluster(scheduler)
 
 
-class _Tally:
-    """Counts outcomes; one line kept up to date on a terminal, faults and a summary everywhere."""
+def _work_off(
+    engine: "Engine",
+    jobs: "Iterator[FileJob]",
+    ahead: "list[FileJob]",
+    task: "AnyTask",
+    batch: BatchOptions,
+    tally: "Tally",
+) -> None:
+    """Do all jobs, until a signal or, where that is wished, a fault."""
+    from vaecodec.batch.engine import ExecutorLostError
 
-    def __init__(self, total: int, voice: Voice):
-        self.total, self.voice = total, voice
-        self.done = self.skipped = self.failed = self.bytes_in = self.bytes_out = 0
-        self.progress = Progress(not voice.quiet)
+    def is_done(job: "FileJob") -> bool:
+        if batch.skip_existing and job.is_there:
+            return True
+        return tally.manifest is not None and tally.manifest.is_done(job)
 
-    @property
-    def seen(self) -> int:
-        return self.done + self.skipped + self.failed
+    def is_to_stop() -> bool:
+        return interruption.signal != 0 or (batch.on_error == "stop" and tally.failed > 0)
 
-    def add(self, outcome: FileOutcome) -> None:
-        if outcome.skipped:
-            self.skipped += 1
-            self.voice.say_skipped(outcome.job.source, outcome.job.target)
-        else:
-            self.progress.clear()
-            self._add_worked(outcome)
-        share = self.seen / self.total
-        text = f"{self.seen} of {self.total} files, {self._sizes()}, {self.progress.left(share)}"
-        self.progress.show(share, text)
+    run = engine.run(jobs, task, is_done, is_to_stop)
+    interruption = Interruption(lambda: run.running, tally.voice.quiet)
+    # Where each has a line of its own, they come in the order of the files.
+    in_order = tally.says_each and tally.total is not None
+    try:
+        with handled(interruption.note, *STOPPING):
+            for outcome in _ordered(ahead, run) if in_order else run:
+                tally.add(outcome)
+    except ExecutorLostError as error:
+        tally.progress.clear()
+        say_fault(str(error))
+        tally.lost_executor = True
+    tally.signal = interruption.signal
+    tally.is_complete = tally.seen == tally.total if tally.total is not None else run.is_complete
 
-    def _add_worked(self, outcome: FileOutcome) -> None:
-        if outcome.fault is not None:
-            self.failed += 1
-            self.voice.say_fault(outcome.job.source, outcome.job.target, outcome.fault)
-            return
-        self.done += 1
-        self.bytes_in += outcome.result.facts["bytes_in"]
-        self.bytes_out += outcome.result.facts["bytes_out"]
-        if self.voice.verbose or self.voice.as_json:
-            self.voice.say(outcome.result)
-        else:
-            self.voice.say_notes(outcome.result)
 
-    def summarise(self, remark: str) -> None:
-        self.progress.clear()
-        if self.voice.quiet:
-            return
-        parts = [f"{self.done} done", f"{self.failed} failed"]
-        parts += [f"{self.skipped} skipped"] if self.skipped else []
-        parts += [self._sizes()] if self.done else []
-        parts += [remark] if remark else []
-        click.echo(", ".join(parts), err=self.voice.as_json)
+def _ordered(jobs: "list[FileJob]", outcomes: "Iterable[FileOutcome]") -> "Iterator[FileOutcome]":
+    """Outcomes in the order of `jobs`; those that wait for one that never comes, at the end."""
+    waiting: dict[FileJob, FileOutcome] = {}
+    place = 0
+    for outcome in outcomes:
+        waiting[outcome.job] = outcome
+        while place < len(jobs) and (known := waiting.pop(jobs[place], None)) is not None:
+            yield known
+            place += 1
+    yield from waiting.values()
 
-    def _sizes(self) -> str:
-        ratio = self.bytes_in / self.bytes_out if self.bytes_out else 0
-        return f"{self.bytes_in / 1e6:.1f} MB in, {self.bytes_out / 1e6:.1f} MB out ({ratio:.1f}:1)"
+
+def _seen_by_workers(many: "ManyFiles") -> "ManyFiles":
+    """The same files by names that mean the same to other processes. Raises UsageError."""
+    for one in (*many.sources, *([many.output] if many.output is not None else [])):
+        if isinstance(one, RemotePath) and one.scheme == "memory":
+            raise UsageError(f"{one}: is in the memory of this process, where no worker sees it")
+    return replace(
+        many,
+        sources=tuple(source.absolute() for source in many.sources),
+        output=None if many.output is None else many.output.absolute(),
+    )
+
+
+class _PassedOver:
+    """Counts the files of folders that are no inputs, by suffix."""
+
+    def __init__(
+        self,
+        wanted: Callable[[Place], bool],
+        suffix: str | None,
+        hint_for: Callable[[str], str] | None,
+    ):
+        self._wanted, self._suffix, self._hint_for = wanted, suffix, hint_for
+        self._counts: Counter[str] = Counter()
+
+    def is_wanted(self, path: Place) -> bool:
+        if self._wanted(path):
+            return True
+        self._counts[path.suffix.lower() or path.name] += 1
+        return False
+
+    def said(self) -> str:
+        """How many there are, with what would help; our own outputs are none that anyone
+        misses."""
+        if self._hint_for is None:
+            return ""
+        parts = []
+        for suffix, count in sorted(self._counts.items()):
+            if suffix != self._suffix:
+                hint = self._hint_for(suffix)
+                parts.append(f"{count} {suffix}" + (f" ({hint})" if hint else ""))
+        return f"not taken: {', '.join(parts)}" if parts else ""

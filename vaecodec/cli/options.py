@@ -5,22 +5,23 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from vaecodec.cli.param_types import POSITIVE, NumberType, SizeType
+from vaecodec.cli.param_types import POSITIVE, LocalPathType, NumberType, PlaceType, SizeType
 from vaecodec.codec.effort import DEFAULT_EFFORT, EFFORT_MAX
 from vaecodec.errors import UsageError, VaecodecWarning
 from vaecodec.format.container import MAX_PIXELS
 from vaecodec.network.weight_files import DEFAULT_TUNE, TUNES, shipped_weights_path
+from vaecodec.places import Place
 
 if TYPE_CHECKING:
-    from vaecodec.inference.loading import ModelLoader
+    from vaecodec.inference.loading import ModelReference
     from vaecodec.inference.model import Model
 
-PATH = click.Path(readable=False, path_type=Path)  # not checked here; Tab completes it
+PATH = PlaceType()
+LOCAL_PATH = LocalPathType()
 
 
 INPUTS = click.argument("sources", metavar="IN...", type=PATH, nargs=-1, required=True)
@@ -78,7 +79,7 @@ BACKEND = click.option(
 class ModelChoice:
     """The model that the user named, None for the default one, and what it shall run on."""
 
-    path: Path | None
+    path: Place | None
     device: str
     backend: str
 
@@ -88,18 +89,24 @@ class ModelChoice:
 
         return load_model(self.path, self.device, model_id, self.backend)
 
-    def loader(self) -> "ModelLoader":
-        """For many uses."""
-        from vaecodec.inference.loading import ModelLoader
+    def reference(self, is_fixed: bool = False) -> "ModelReference":
+        """The same as plain data, for any process; `is_fixed`: name the default model, too, of
+        which others may have another. Raises ModelError."""
+        from vaecodec.inference.loading import ModelReference
+        from vaecodec.network.weight_files import read_weight_file, receive_weights, weights_path
 
-        return ModelLoader(self.path, self.device, self.backend)
+        model_id = None
+        if self.path is not None or is_fixed:
+            path = shipped_weights_path() if self.path is None else weights_path(self.path)
+            model_id = receive_weights(read_weight_file(path), path)
+        return ModelReference(model_id, self.device, self.backend)
 
 
 def choosing_model(command: Callable[..., Any]) -> Callable[..., Any]:
     """Gives a command the options of a ModelChoice, which it receives as `choice`."""
 
     @wraps(command)
-    def with_choice(model: Path | None, device: str, backend: str, **others: Any) -> Any:
+    def with_choice(model: Place | None, device: str, backend: str, **others: Any) -> Any:
         return command(choice=ModelChoice(model, device, backend), **others)
 
     return MODEL(DEVICE(BACKEND(with_choice)))

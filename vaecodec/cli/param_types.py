@@ -1,10 +1,14 @@
-"""Values that options take: sizes in bytes, sizes and regions in pixels."""
+"""Values that options take: files and folders, sizes in bytes, sizes and regions in pixels."""
 
 import math
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
+from click.shell_completion import CompletionItem
+
+from vaecodec.places import Place, RemotePath, place
 
 if TYPE_CHECKING:
     from vaecodec.codec.tiling import Region
@@ -22,6 +26,40 @@ class NumberType(click.FloatRange):
         return number
 
 
+class _PathType(click.ParamType[Any]):
+    """Completed by Tab."""
+
+    name = "path"
+
+    def shell_complete(
+        self, context: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(incomplete, type="file")]
+
+
+class PlaceType(_PathType):
+    """A file or folder here, or at an address that fsspec knows; not looked at."""
+
+    def convert(
+        self, value: str | Place, param: click.Parameter | None, context: click.Context | None
+    ) -> Place:
+        return place(value)
+
+
+class LocalPathType(_PathType):
+    """A file or folder on this machine: what is written bit by bit."""
+
+    def convert(
+        self, value: str | Place, param: click.Parameter | None, context: click.Context | None
+    ) -> Path:
+        found = place(value)
+        if isinstance(found, RemotePath):
+            self.fail(f"{found} is not on this machine, where this has to be", param, context)
+        return found
+
+
+PATH = PlaceType()
+LOCAL_PATH = LocalPathType()
 POSITIVE = NumberType(min=0, min_open=True)
 
 

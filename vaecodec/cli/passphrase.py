@@ -3,22 +3,22 @@
 import os
 import sys
 import unicodedata
-from pathlib import Path
 from typing import BinaryIO
 
 import click
 
 from vaecodec.cli.options import PATH
-from vaecodec.cli.streams import open_input
 from vaecodec.errors import UsageError
 from vaecodec.format.container import is_encrypted
+from vaecodec.places import Place
+from vaecodec.streams import open_input
 
 PASSPHRASE_FILE = click.option(
     "--passphrase-file", type=PATH, default=None, help="File whose first line is the passphrase."
 )
 
 
-def read_passphrase(file: Path | None, ask: bool, confirm: bool = False) -> bytes | None:
+def read_passphrase(file: Place | None, ask: bool, confirm: bool = False) -> bytes | None:
     """The passphrase from a file, the environment, or (with `ask`, on a terminal) a prompt; else
     None."""
     text = os.environ.get("VAECODEC_PASSPHRASE")
@@ -34,6 +34,6 @@ def read_passphrase(file: Path | None, ask: bool, confirm: bool = False) -> byte
     return unicodedata.normalize("NFC", text).encode("utf-8", "surrogateescape")
 
 
-def passphrase_for(source: BinaryIO, file: Path | None) -> bytes | None:
+def passphrase_for(source: BinaryIO, file: Place | None) -> bytes | None:
     """The passphrase for reading an open .vae file, if it is encrypted."""
     return read_passphrase(file, ask=True) if is_encrypted(source) else None

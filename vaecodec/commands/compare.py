@@ -1,12 +1,12 @@
 """The `vaecodec compare` command."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from vaecodec.batch.report import FileReport
 from vaecodec.cli.faults import EPILOG
-from vaecodec.cli.messages import FileReport, Voice, reporting
+from vaecodec.cli.messages import Voice, reporting
 from vaecodec.cli.options import (
     FORCE,
     LIMIT,
@@ -18,9 +18,10 @@ from vaecodec.cli.options import (
 )
 from vaecodec.cli.param_types import NumberType, RegionType, SizeType
 from vaecodec.cli.progress import Progress
-from vaecodec.cli.streams import check_output, is_pipe, naming, open_input, write_output
 from vaecodec.codec.quality import scale_of
 from vaecodec.errors import UsageError
+from vaecodec.places import Place
+from vaecodec.streams import check_output, is_pipe, naming, open_input, write_output
 
 if TYPE_CHECKING:
     from vaecodec.codec.tiling import Region
@@ -63,12 +64,12 @@ if TYPE_CHECKING:
 @tuning
 @LIMIT
 def compare(
-    source: Path,
+    source: Place,
     against: str,
     quality: float | None,
     target_size: float | None,
     crop: "Region | None",
-    output: Path | None,
+    output: Place | None,
     force: bool,
     voice: Voice,
     choice: ModelChoice,
@@ -92,7 +93,7 @@ def compare(
 
     codecs = _codecs(against)
 
-    def work(source: Path, target: Path) -> FileReport:
+    def work() -> FileReport:
         report = FileReport(source, target)
         with naming(source):
             original = _read_part(source, crop, max_pixels, report)
@@ -133,7 +134,7 @@ def _codecs(text: str) -> "list[AnyReferenceCodec]":
 
 
 def _read_part(
-    source: Path, crop: "Region | None", max_pixels: int, report: FileReport
+    source: Place, crop: "Region | None", max_pixels: int, report: FileReport
 ) -> "Original":
     """The photo and the part of it to compare; notes what was left out."""
     from vaecodec.evaluation.comparison_page import Original
@@ -141,7 +142,7 @@ def _read_part(
 
     with open_input(source) as file:
         picture = picture_from_file(file, max_pixels)
-        file_bytes = file.tell() if is_pipe(source) else source.stat().st_size
+        file_bytes = file.tell()
     name = "picture" if is_pipe(source) else source.name
     original = Original.of(picture, name, file_bytes, crop)
     notes = list(picture.notes)

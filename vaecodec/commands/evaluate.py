@@ -12,7 +12,7 @@ import click
 
 from vaecodec.cli.batch import JOBS
 from vaecodec.cli.faults import EPILOG, say_fault
-from vaecodec.cli.options import MODEL, PATH, QUIET
+from vaecodec.cli.options import LOCAL_PATH, QUIET
 from vaecodec.cli.progress import Progress
 from vaecodec.cores import available_cores
 from vaecodec.errors import FormatError, UsageError, VaecodecError
@@ -28,7 +28,7 @@ DEFAULT_CODECS = "jpeg,jpegli,webp,avif,avif-420,avif-psnr,jxl"
 
 
 @click.command("eval", epilog=EPILOG)
-@click.argument("folder", type=PATH)
+@click.argument("folder", type=LOCAL_PATH)
 @click.option(
     "--codecs",
     default=DEFAULT_CODECS,
@@ -45,7 +45,7 @@ DEFAULT_CODECS = "jpeg,jpegli,webp,avif,avif-420,avif-psnr,jxl"
     "-o",
     "--output",
     metavar="REPORT",
-    type=PATH,
+    type=LOCAL_PATH,
     help="Folder for the report (default: FOLDER's name.report).",
 )
 @click.option(
@@ -59,7 +59,9 @@ DEFAULT_CODECS = "jpeg,jpegli,webp,avif,avif-420,avif-psnr,jxl"
     default="",
     help="Also make a page for each picture to compare it with these by eye, as avif,jxl.",
 )
-@MODEL
+@click.option(
+    "--model", metavar="PATH", type=LOCAL_PATH, help="Weight file instead of one that ships."
+)
 @JOBS
 @QUIET
 def evaluate(

@@ -7,18 +7,19 @@ from typing import BinaryIO
 import click
 
 from vaecodec.cli.faults import EPILOG
-from vaecodec.cli.options import FORCE, PATH, QUIET
+from vaecodec.cli.options import FORCE, LOCAL_PATH, PATH, QUIET
 from vaecodec.errors import UsageError
+from vaecodec.places import Place
 
 
 @click.command(epilog=EPILOG)
 @click.argument("model", type=PATH)
 @click.option(
-    "-o", "--output", metavar="DIR", type=PATH, help="Folder (default: MODEL's name.onnx)."
+    "-o", "--output", metavar="DIR", type=LOCAL_PATH, help="Folder (default: MODEL's name.onnx)."
 )
 @FORCE
 @QUIET
-def export(model: Path, output: Path | None, force: bool, quiet: bool) -> None:
+def export(model: Place, output: Path | None, force: bool, quiet: bool) -> None:
     """Write a model's float network as ONNX graphs.
 
     MODEL is a weight file (.safetensors), visual or psnr. The graphs are for other programs:

@@ -4,19 +4,19 @@ import json
 import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from vaecodec.batch.report import lossless_words
 from vaecodec.cli.faults import EPILOG, fault_text, say_fault
-from vaecodec.cli.messages import lossless_words
 from vaecodec.cli.options import FORCE, JSON, LIMIT, PATH, ModelChoice, choosing_model
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
-from vaecodec.cli.streams import naming, open_input
 from vaecodec.codec.quality import quality_of_file
 from vaecodec.errors import UsageError, VaecodecError
 from vaecodec.network.weight_files import weights_path
+from vaecodec.places import Place
+from vaecodec.streams import naming, open_input
 from vaecodec.version import __version__
 
 if TYPE_CHECKING:
@@ -50,12 +50,12 @@ _CSV_COLUMNS = (
 @choosing_model
 @LIMIT
 def info(
-    sources: tuple[Path, ...],
+    sources: tuple[Place, ...],
     as_json: bool,
     as_csv: bool,
     of_system: bool,
-    preview: Path | None,
-    passphrase_file: Path | None,
+    preview: Place | None,
+    passphrase_file: Place | None,
     force: bool,
     choice: ModelChoice,
     max_pixels: int,
@@ -96,7 +96,7 @@ def info(
         _print_one(facts)
 
 
-def _facts(source: Path, file: BinaryIO, max_pixels: int) -> dict[str, Any]:
+def _facts(source: Place, file: BinaryIO, max_pixels: int) -> dict[str, Any]:
     """What is told of a .vae file. Raises FormatError."""
     from vaecodec.format.container import describe
 
@@ -118,7 +118,7 @@ def _print_one(facts: dict[str, Any]) -> None:
     click.echo(f"  model {facts['model']}" + (", encrypted" if facts["encrypted"] else ""))
 
 
-def _print_many(sources: tuple[Path, ...], as_json: bool, as_csv: bool, max_pixels: int) -> bool:
+def _print_many(sources: tuple[Place, ...], as_json: bool, as_csv: bool, max_pixels: int) -> bool:
     """A table of the files, or an object a line; says what is wrong with others, and returns
     whether any is."""
     found, failed = [], False
@@ -171,7 +171,7 @@ def _quality_words(quality: float | None, level: int) -> str:
     )
 
 
-def _print_card(path: Path, as_json: bool) -> None:
+def _print_card(path: Place, as_json: bool) -> None:
     from vaecodec.network.weights import load_weights
 
     weights = load_weights(path)
@@ -215,7 +215,7 @@ def _print_system(choice: ModelChoice, as_json: bool) -> None:
 
 def _write_preview(
     file: BinaryIO,
-    target: Path,
+    target: Place,
     force: bool,
     load: "Callable[[], Model]",
     max_pixels: int,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from vaecodec.batch.report import FileReport
 from vaecodec.cli.faults import EPILOG
-from vaecodec.cli.messages import FileReport, Voice, reporting
+from vaecodec.cli.messages import Voice, reporting
 from vaecodec.cli.options import (
     FORCE,
     LIMIT,
@@ -21,9 +22,10 @@ from vaecodec.cli.options import (
 )
 from vaecodec.cli.param_types import DimensionsType, NumberType
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
-from vaecodec.cli.streams import check_output, is_pipe, naming, open_input, write_output
 from vaecodec.codec.quality import scale_of
 from vaecodec.errors import UsageError
+from vaecodec.places import Place
+from vaecodec.streams import check_output, is_pipe, naming, open_input, write_output
 
 if TYPE_CHECKING:
     from vaecodec.inference.model import Model
@@ -69,11 +71,11 @@ if TYPE_CHECKING:
 def sample(
     size: tuple[int, int] | None,
     quality: float | None,
-    like: Path | None,
+    like: Place | None,
     seed: int | None,
     count: int,
-    output: Path | None,
-    passphrase_file: Path | None,
+    output: Place | None,
+    passphrase_file: Place | None,
     force: bool,
     voice: Voice,
     choice: ModelChoice,
@@ -110,7 +112,7 @@ def sample(
         voice.say(report)
 
 
-def _target(output: Path | None, seed: int) -> Path:
+def _target(output: Place | None, seed: int) -> Place:
     if output is None or output.is_dir():
         return (output or Path()) / f"sample-{seed}.png"
     return output
@@ -119,8 +121,8 @@ def _target(output: Path | None, seed: int) -> Path:
 def _drawing(
     size: tuple[int, int] | None,
     quality: float | None,
-    like: Path | None,
-    passphrase_file: Path | None,
+    like: Place | None,
+    passphrase_file: Place | None,
     choice: ModelChoice,
     max_pixels: int,
 ) -> "Callable[[int], tuple[bytes, Model]]":
@@ -150,7 +152,7 @@ def _drawing(
     return redraw
 
 
-def _write_drawn(data: bytes, model: "Model", target: Path, force: bool) -> int:
+def _write_drawn(data: bytes, model: "Model", target: Place, force: bool) -> int:
     """Write the drawn file itself, or the picture it holds; returns the bytes written."""
     if target.suffix == ".vae":
         return write_output(target, lambda file: file.write(data), force)

@@ -1,13 +1,12 @@
 """The `vaecodec thumbnail` command, which file managers run."""
 
-from pathlib import Path
-
 import click
 
 from vaecodec.cli.faults import EPILOG
 from vaecodec.cli.options import LIMIT, PATH, ModelChoice, choosing_model
-from vaecodec.cli.streams import naming, open_input, write_output
 from vaecodec.format.container import PREVIEW_SIDE
+from vaecodec.places import Place
+from vaecodec.streams import naming, open_input, write_output
 
 _SCALES = (8, 4, 2, 1)
 
@@ -24,7 +23,9 @@ _SCALES = (8, 4, 2, 1)
 )
 @choosing_model
 @LIMIT
-def thumbnail(source: Path, target: Path, size: int, choice: ModelChoice, max_pixels: int) -> None:
+def thumbnail(
+    source: Place, target: Place, size: int, choice: ModelChoice, max_pixels: int
+) -> None:
     """Write a small PNG of a .vae file, for file managers.
 
     OUT is written over. Nothing is asked for: of an encrypted file there is no thumbnail.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vaecodec.cli.options import PATH
+from vaecodec.cli.options import LOCAL_PATH
 from vaecodec.cli.param_types import POSITIVE, NumberType
 from vaecodec.cli.progress import Progress
 from vaecodec.errors import UsageError
@@ -28,15 +28,20 @@ PRESET_NAMES = ("tiny", "small", "base", "large")
 @click.command(
     epilog="Exit codes: 0 done or interrupted and saved, 1 training failed, 2 wrong usage."
 )
-@click.argument("folder", type=PATH, required=False)
+@click.argument("folder", type=LOCAL_PATH, required=False)
 @click.option(
-    "-o", "--output", type=PATH, help="Weight file to write (default: FOLDER's name.safetensors)."
+    "-o",
+    "--output",
+    type=LOCAL_PATH,
+    help="Weight file to write (default: FOLDER's name.safetensors).",
 )
 @click.option(
-    "--run", type=PATH, help="Folder for checkpoints and records (default: OUTPUT's name.run)."
+    "--run",
+    type=LOCAL_PATH,
+    help="Folder for checkpoints and records (default: OUTPUT's name.run).",
 )
 @click.option(
-    "--resume", metavar="RUN", type=PATH, help="Continue the training in this run folder."
+    "--resume", metavar="RUN", type=LOCAL_PATH, help="Continue the training in this run folder."
 )
 @click.option(
     "--preset",
@@ -51,7 +56,7 @@ PRESET_NAMES = ("tiny", "small", "base", "large")
     "--from",
     "start",
     metavar="WEIGHTS",
-    type=PATH,
+    type=LOCAL_PATH,
     help="Fine-tune this model; 'default' is the shipped one.",
 )
 @click.option(
@@ -61,7 +66,7 @@ PRESET_NAMES = ("tiny", "small", "base", "large")
     help="What to preserve: what people see (visual, the default for new models), or a measure;"
     " with --from by default what that model preserves.",
 )
-@click.option("--val", type=PATH, help="Validate on this folder instead of a part of FOLDER.")
+@click.option("--val", type=LOCAL_PATH, help="Validate on this folder instead of a part of FOLDER.")
 @click.option(
     "--denoise",
     type=NumberType(0, 50),

@@ -1,16 +1,15 @@
 """`vaecodec verify`."""
 
-import sys
-from pathlib import Path
+from functools import partial
 
 import click
 
-from vaecodec.cli.faults import EPILOG, fault_text
-from vaecodec.cli.messages import FileReport, Voice, reporting
+from vaecodec.cli.batch import BatchOptions, is_single, many_files_to_read, run_many
+from vaecodec.cli.faults import EPILOG
+from vaecodec.cli.messages import Voice, reporting
 from vaecodec.cli.options import LIMIT, PATH, ModelChoice, choosing_model
-from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
-from vaecodec.cli.streams import naming, open_input
-from vaecodec.errors import VaecodecError
+from vaecodec.cli.passphrase import PASSPHRASE_FILE, read_passphrase
+from vaecodec.places import Place
 
 
 @click.command(epilog=EPILOG)
@@ -20,44 +19,29 @@ from vaecodec.errors import VaecodecError
 @PASSPHRASE_FILE
 @choosing_model
 @LIMIT
+@many_files_to_read
 def verify(
-    sources: tuple[Path, ...],
+    sources: tuple[Place, ...],
     voice: Voice,
     quick: bool,
-    passphrase_file: Path | None,
+    passphrase_file: Place | None,
     choice: ModelChoice,
     max_pixels: int,
+    batch: BatchOptions,
 ) -> None:
     """Check .vae files down to every decoded symbol.
 
     That is structure, checksums and symbols; nothing is written.
     """
-    from vaecodec.codec.decoder import verify_file
-    from vaecodec.format.container import describe
+    from vaecodec.batch.jobs import FileJob
+    from vaecodec.batch.planning import ManyFiles, is_vae_name
+    from vaecodec.batch.verifying import VerifyTask
 
-    loader = choice.loader()
-
-    def check(source: Path) -> FileReport:
-        report = FileReport(source)
-        report.text = "ok"
-        with open_input(source) as file, naming(source):
-            facts = describe(file, max_pixels)
-            if not quick:
-                with report.timing("load"):
-                    loaded = loader.load(bytes.fromhex(facts["model"]))
-                file.seek(0)
-                passphrase = passphrase_for(file, passphrase_file)
-                with report.timing("verify"):
-                    verify_file(file, loaded, max_pixels, passphrase)
-                report.describe_model(loaded)
-        report.facts["parts"] = facts["parts"]
-        return report
-
-    failed = False
-    for source in sources:
-        try:
-            voice.say(check(source))
-        except VaecodecError as error:
-            voice.say_fault(source, None, fault_text(error))
-            failed = True
-    sys.exit(failed)
+    passphrase = read_passphrase(passphrase_file, ask=False)
+    task = VerifyTask(choice.reference(), quick, passphrase, max_pixels)
+    if is_single(sources, batch):
+        ask = partial(read_passphrase, None, ask=True)
+        voice.work_on_one(lambda: task(FileJob(sources[0]), ask), sources[0], None)
+        return
+    many = ManyFiles(sources, None, None, is_vae_name, batch.recursive)
+    run_many(many, task, batch, voice)

@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +11,8 @@ from vaecodec.cli.faults import EPILOG
 from vaecodec.cli.options import LIMIT, PATH, ModelChoice, choosing_model
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
 from vaecodec.cli.progress import Progress
-from vaecodec.cli.streams import is_pipe, naming, open_input
+from vaecodec.places import Place
+from vaecodec.streams import is_pipe, naming, open_input
 
 if TYPE_CHECKING:
     from vaecodec.picture.picture import Picture
@@ -29,8 +29,8 @@ _SCALES = (1, 2, 4, 8)
 @choosing_model
 @LIMIT
 def view(
-    source: Path,
-    passphrase_file: Path | None,
+    source: Place,
+    passphrase_file: Place | None,
     choice: ModelChoice,
     max_pixels: int,
 ) -> None:

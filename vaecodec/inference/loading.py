@@ -4,8 +4,9 @@ import os
 import platform
 import sys
 import threading
+from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
-from pathlib import Path
 
 from vaecodec.cores import available_cores
 from vaecodec.errors import UsageError
@@ -13,13 +14,14 @@ from vaecodec.forks import renew_after_fork
 from vaecodec.inference.model import Model
 from vaecodec.network.weight_files import shipped_weights_path, weights_path
 from vaecodec.network.weights import find_weights, load_weights
+from vaecodec.places import Place, place
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 BACKENDS = ("auto", "onnx", "torch")
 
 
 def load_model(
-    path: Path | str | None = None,
+    path: Place | str | None = None,
     device: str = "auto",
     model_id: bytes | None = None,
     backend: str = "auto",
@@ -33,7 +35,9 @@ def load_model(
     """
     backend = choose_backend(backend, device)
     if path is not None or model_id is None:
-        weights = load_weights(shipped_weights_path() if path is None else weights_path(Path(path)))
+        weights = load_weights(
+            shipped_weights_path() if path is None else weights_path(place(path))
+        )
     else:
         weights = find_weights(model_id)
     if backend == "onnx":
@@ -50,37 +54,69 @@ def load_model(
 class ModelLoader:
     """Loads each model once, for all threads; `is_shared`: they work at the same time.
 
-    With a `path` that model is taken whatever a file asks for; decoding then checks its name.
+    With a `path` or a `model_id` that model is taken whatever a file asks for; decoding then checks
+    its name.
     """
 
-    def __init__(self, path: Path | str | None, device: str, backend: str):
+    def __init__(
+        self,
+        path: Place | str | None,
+        device: str,
+        backend: str,
+        model_id: bytes | None = None,
+        is_shared: bool = False,
+    ):
         self._path, self._device, self._backend = path, device, backend
+        self._model_id, self._is_shared = model_id, is_shared
         self._models: dict[bytes | None, Model] = {}
         self._lock = threading.Lock()
-        self.is_shared = False
         renew_after_fork(self)
 
     def after_fork(self) -> None:
         """A lock that nobody holds."""
         self._lock = threading.Lock()
 
-    @property
-    def workers(self) -> int:
-        """How many files at a time use the machine well."""
-        backend = choose_backend(self._backend, self._device)
-        return available_cores() if backend == "onnx" or self._device == "cpu" else 2
-
     def load(self, model_id: bytes | None = None) -> Model:
         """The model, as by `load_model`, ready for the calling thread."""
-        model_id = model_id if self._path is None else None
+        model_id = self._model_id or (model_id if self._path is None else None)
         with self._lock:
             if model_id not in self._models:
                 model = load_model(self._path, self._device, model_id, self._backend)
                 self._models |= {model_id: model, model.model_id: model}
             model = self._models[model_id]
-        if self.is_shared:
+        if self._is_shared:
             model.transforms.start_worker()
         return model
+
+
+@dataclass(frozen=True)
+class ModelReference:
+    """Which model to use, as plain data: `model_id` whatever a file asks for, None for the one that
+    it asks for (to encode with, the default one); `device` and `backend` as for `load_model`;
+    `is_shared` as for ModelLoader.
+    """
+
+    model_id: bytes | None = None
+    device: str = "auto"
+    backend: str = "auto"
+    is_shared: bool = False
+
+    def load(self, model_id: bytes | None = None) -> Model:
+        """The model that a file asks for, loaded once in this process. Raises as `load_model`."""
+        loader = loader_of(self.model_id, self.device, self.backend, self.is_shared)
+        return loader.load(model_id)
+
+    @property
+    def workers(self) -> int:
+        """How many files at a time use the machine well."""
+        backend = choose_backend(self.backend, self.device)
+        return available_cores() if backend == "onnx" or self.device == "cpu" else 2
+
+
+@lru_cache(maxsize=4)
+def loader_of(model_id: bytes | None, device: str, backend: str, is_shared: bool) -> ModelLoader:
+    """The loader that all of this process share."""
+    return ModelLoader(None, device, backend, model_id, is_shared)
 
 
 def choose_backend(backend: str, device: str) -> str:

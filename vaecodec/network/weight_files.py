@@ -14,6 +14,7 @@ from typing import Any
 
 from vaecodec.errors import ModelError
 from vaecodec.format.container import MODEL_ID_BYTES
+from vaecodec.places import Place, RemotePath
 
 FORMATS = (1, 2)  # read; written is the last
 UNNAMED = {"activation_bits": 0}  # sizes that files of format 2 may leave out
@@ -45,7 +46,7 @@ def shipped_weights_path(tune: str = DEFAULT_TUNE) -> Path:
     return installed if installed.exists() else package.parent / "models" / name
 
 
-def weights_path(model: Path) -> Path:
+def weights_path(model: Place) -> Place:
     """The weight file that a user names: by its path, or by what it ships for, "visual" or "psnr";
     "default" is that of DEFAULT_TUNE."""
     name = str(model)
@@ -64,8 +65,27 @@ def known_weight_files() -> Iterator[Path]:
         yield from sorted(place.glob("*.safetensors")) if place.is_dir() else [place]
 
 
-def find_weight_file(model_id: bytes) -> tuple[Path, bytes] | None:
-    """The path and the bytes of the known weight file of a model, None where there is none."""
+_received: dict[bytes, tuple[Place, bytes]] = {}  # by the model's identity
+
+
+def receive_weights(data: bytes, origin: Place = Path("received model")) -> bytes:
+    """Keep a weight file that came another way, for `find_weight_file`; returns its identity. What
+    it holds is checked when it is loaded."""
+    model_id = identity(data)
+    _received[model_id] = origin, data
+    return model_id
+
+
+def forget_received() -> None:
+    """Keep none of them."""
+    _received.clear()
+
+
+def find_weight_file(model_id: bytes) -> tuple[Place, bytes] | None:
+    """Where the received or known weight file of a model is and its bytes, None where there is
+    none."""
+    if model_id in _received:
+        return _received[model_id]
     for path in known_weight_files():
         try:
             data = read_weight_file(path)
@@ -84,9 +104,12 @@ def identity(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()[:MODEL_ID_BYTES]
 
 
-def read_weight_file(path: Path) -> bytes:
+def read_weight_file(path: Place) -> bytes:
     """All of a weight file. Raises ModelError."""
     try:
+        if isinstance(path, RemotePath):
+            with path.open("rb", MAX_FILE_BYTES) as file:
+                return file.read()
         too_large = path.stat().st_size > MAX_FILE_BYTES
         data = b"" if too_large else path.read_bytes()
     except OSError as error:

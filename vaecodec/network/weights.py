@@ -21,7 +21,7 @@ from safetensors.numpy import save as save_tensors
 from vaecodec.atomic_files import write_whole
 from vaecodec.entropy.scales import SCALE_COUNT
 from vaecodec.entropy.tables import check_table
-from vaecodec.errors import ModelError
+from vaecodec.errors import MissingModelError, ModelError
 from vaecodec.network.config import LARGEST_WEIGHT, parameter_shapes
 from vaecodec.network.weight_files import (
     FORMATS,
@@ -31,6 +31,7 @@ from vaecodec.network.weight_files import (
     identity,
     read_weight_file,
 )
+from vaecodec.places import Place
 
 STEP_SUFFIX = ".step"
 
@@ -69,24 +70,27 @@ def _as_float(tensor: np.ndarray, step: np.ndarray | None) -> np.ndarray:
 
 
 def find_weights(model_id: bytes) -> Weights:
-    """The weights of a model, from one of `known_weight_files`. Raises ModelError."""
+    """The weights of a model, received, or from one of `known_weight_files`. Raises
+    MissingModelError and ModelError."""
     found = find_weight_file(model_id)
     if found is not None:
         return _unpack(*found, model_id)
-    raise ModelError(
+    missing = MissingModelError(
         f"was made with model {model_id.hex()}, which is not here; list its folder in"
         " VAECODEC_MODELS",
         "model",
     )
+    missing.model_id = model_id
+    raise missing
 
 
-def load_weights(path: Path) -> Weights:
+def load_weights(path: Place) -> Weights:
     """Read and check a weight file. Raises ModelError; nothing in the file is ever executed."""
     data = read_weight_file(path)
     return _unpack(path, data, identity(data))
 
 
-def _unpack(path: Path, data: bytes, model_id: bytes) -> Weights:
+def _unpack(path: Place, data: bytes, model_id: bytes) -> Weights:
     try:
         return _weights_of(data, model_id)
     except (SafetensorError, ValueError, KeyError, TypeError, IndexError) as error:

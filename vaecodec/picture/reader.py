@@ -21,6 +21,7 @@ from vaecodec.picture.metadata import metadata_of, tiff_metadata
 from vaecodec.picture.orientation import made_neutral, orientation_of, turned
 from vaecodec.picture.picture import Picture
 from vaecodec.picture.samples import in_16_bits, samples_of
+from vaecodec.places import Place
 
 # Ghostscript would be run for EPS, and these others are no photographs in themselves.
 _REFUSED_FORMATS = ("EPS", "WMF", "HDF5", "GRIB", "BUFR", "FITS", "MPEG")
@@ -33,7 +34,7 @@ RAW_SUFFIXES = (
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def read_picture(path: Path, max_pixels: int, page: int | None = None) -> Picture:
+def read_picture(path: Place, max_pixels: int, page: int | None = None) -> Picture:
     """Read a picture file, or the page or frame `page` of it, counted from 1 (None: the first).
 
     Raises UsageError for a path or a page that is not there and PictureError for a file that is not
@@ -43,7 +44,7 @@ def read_picture(path: Path, max_pixels: int, page: int | None = None) -> Pictur
         return picture_from_file(file, max_pixels, page)
 
 
-def is_picture_name(path: Path) -> bool:
+def is_picture_name(path: Place) -> bool:
     """Whether a file's suffix is that of a picture that can be read here."""
     suffix = path.suffix.lower()
     if suffix in ("", ".vae", *RAW_SUFFIXES):
@@ -63,7 +64,7 @@ def hint_for(suffix: str) -> str:
     return ""
 
 
-def picture_size(path: Path, max_pixels: int) -> tuple[int, int]:
+def picture_size(path: Place, max_pixels: int) -> tuple[int, int]:
     """Width and height of a picture as it is shown, from its header. Raises as `read_picture`
     does."""
     with _faults_of(path), path.open("rb") as file, collected(), _open_image(file) as image:
@@ -134,7 +135,7 @@ def _read(source: _Source, max_pixels: int, page: int | None) -> Picture:
 
 
 @contextmanager
-def _faults_of(path: Path) -> Iterator[None]:
+def _faults_of(path: Place) -> Iterator[None]:
     """Names the file in the faults found in it."""
     try:
         yield
@@ -342,7 +343,7 @@ def _from_tiff_alone(file: BinaryIO, max_pixels: int, page: int | None) -> Pictu
 MAX_PICTURE_PIXELS = 2 * 10**8  # larger sources are skipped
 
 
-def read_rgb(path: Path) -> np.ndarray:
+def read_rgb(path: Place) -> np.ndarray:
     """A picture as 8-bit RGB `[H, W, 3]`, upright; grey is repeated, alpha dropped. Raises
     PictureError."""
     pixels = read_picture(path, MAX_PICTURE_PIXELS).in_8_bits().pixels

@@ -2,18 +2,17 @@
 
 import io
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import BinaryIO
 
 from vaecodec.atomic_files import check_writable, write_whole
 from vaecodec.errors import FileAccessError, MissingFileError, UsageError, VaecodecError
+from vaecodec.places import MAX_FILE_BYTES, Place, RemotePath
 
 
-def write_output(target: Path, write: Callable[[BinaryIO], object], force: bool) -> int:
+def write_output(target: Place, write: Callable[[BinaryIO], object], force: bool) -> int:
     """Write a file whole or not at all, or to standard output for `-`; returns its bytes."""
     if not is_pipe(target):
         return write_whole(target, write, force)
@@ -43,15 +42,17 @@ def drop_standard_output() -> None:
         os.close(nowhere)
 
 
-def copy_times(source: Path, target: Path) -> None:
-    """Give `target` the times of `source`, where both are files."""
+def copy_times(source: Place, target: Place) -> None:
+    """Give `target` the times of `source`, where both are files of this machine."""
+    if isinstance(source, RemotePath) or isinstance(target, RemotePath):
+        return
     if source.is_file() and target.is_file() and not is_pipe(source) and not is_pipe(target):
         times = source.stat()
         os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
 @contextmanager
-def naming(path: Path) -> Iterator[None]:
+def naming(path: Place) -> Iterator[None]:
     """Puts the file's name before the message of a fault found inside it."""
     try:
         yield
@@ -59,24 +60,18 @@ def naming(path: Path) -> Iterator[None]:
         raise error.of(path) from None
 
 
-def is_pipe(path: Path) -> bool:
+def is_pipe(path: Place) -> bool:
     """Whether a path stands for standard input or output."""
     return str(path) == "-"
 
 
-def refuse_address(path: Path) -> None:
-    """Raise UsageError for what is an address in the web."""
-    if re.match("(https?|ftp):/", str(path)):
-        raise UsageError(
-            f"{path}: is an address; download it first, or let curl write to a pipe, read as -"
-        )
-
-
-def open_input(path: Path) -> BinaryIO:
-    """A file opened for reading; all of standard input for `-`. Raises UsageError."""
-    refuse_address(path)
+def open_input(path: Place, max_bytes: int = MAX_FILE_BYTES) -> BinaryIO:
+    """A file opened for reading, of at most `max_bytes` where it comes from elsewhere; all of
+    standard input for `-`. Raises UsageError and FileAccessError."""
     try:
-        return io.BytesIO(sys.stdin.buffer.read()) if is_pipe(path) else path.open("rb")
+        if is_pipe(path):
+            return io.BytesIO(sys.stdin.buffer.read())
+        return path.open("rb", max_bytes) if isinstance(path, RemotePath) else path.open("rb")
     except FileNotFoundError:
         raise MissingFileError(f"{path}: no such file") from None
     except IsADirectoryError:
@@ -86,12 +81,16 @@ def open_input(path: Path) -> BinaryIO:
         raise FileAccessError(f"{name}: cannot read: {error.strerror or 'closed'}") from None
 
 
-def check_output(source: Path, target: Path, force: bool) -> None:
+def check_output(source: Place, target: Place, force: bool) -> None:
     """Raise UsageError, before any work is done, for an output that cannot be written."""
     if is_pipe(target):
         if sys.stdout.isatty():
             raise UsageError("standard output is a terminal; name a file with -o, or use a pipe")
         return
     check_writable(target, force)
-    if target.exists() and source.exists() and target.samefile(source):
+    if isinstance(source, RemotePath) or isinstance(target, RemotePath):
+        same = source == target
+    else:
+        same = target.exists() and source.exists() and target.samefile(source)
+    if same:
         raise UsageError(f"{source}: is input and output at once; name another output with -o")
