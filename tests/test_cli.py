@@ -18,6 +18,7 @@ from PIL import Image
 from vaecodec.__main__ import COMMANDS, main
 from vaecodec.metrics.distortion import psnr_db
 from vaecodec.metrics.ssimulacra2 import ssimulacra2
+from vaecodec.network.weight_files import forget_received
 from vaecodec.network.weights import load_weights, save_weights
 
 
@@ -165,6 +166,7 @@ def test_info_without_the_model_tells_the_level(
     weights = load_weights(tiny_model_path)
     save_weights(model, replace(weights, card={"name": "own"}))
     run("encode", photo_path, "--model", model, "-q", 50)
+    forget_received()  # as another process has
     assert json.loads(run("info", vae, "--json").stdout)["quality"] is None
     assert "level 640 of a model that is not here" in run("info", vae).stdout
 

@@ -22,6 +22,7 @@ from vaecodec.version import __version__
 
 if TYPE_CHECKING:
     from vaecodec.api import Codec, decode, decode_file, encode, encode_file, info
+    from vaecodec.many import decode_many, encode_many, verify_many
 
 __all__ = [
     "Codec",
@@ -39,10 +40,13 @@ __all__ = [
     "__version__",
     "decode",
     "decode_file",
+    "decode_many",
     "encode",
     "encode_file",
+    "encode_many",
     "info",
     "register",
+    "verify_many",
 ]
 
 
@@ -56,6 +60,10 @@ def register() -> None:
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module 'vaecodec' has no attribute {name!r}")
+    if name.endswith("_many"):
+        from vaecodec import many
+
+        return getattr(many, name)
     from vaecodec import api
 
     return getattr(api, name)

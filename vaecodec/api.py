@@ -15,7 +15,6 @@ import math
 import threading
 from collections.abc import Callable, Iterable
 from functools import partial, wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Concatenate, ParamSpec, TypedDict, TypeVar
 
 import numpy as np
@@ -46,6 +45,7 @@ from vaecodec.inference.model import Model
 from vaecodec.picture.picture import Picture
 from vaecodec.picture.reader import read_picture
 from vaecodec.picture.writer import check_suffix, pillow_image, write_picture
+from vaecodec.places import place
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -93,7 +93,7 @@ class Codec:
     """
 
     def __init__(self, model: FilePath | None = None, device: str = "auto", backend: str = "auto"):
-        self._loader = ModelLoader(None if model is None else Path(model), device, backend)
+        self._loader = ModelLoader(None if model is None else place(model), device, backend)
         self._encoding_model = self._loader.load()
 
     def encode(
@@ -230,8 +230,8 @@ class Codec:
 
         Raises MissingFileError, OutputExistsError and FileAccessError, too.
         """
-        data = self.encode(read_picture(Path(source), MAX_PIXELS), **parameters)
-        return write_whole(Path(target), lambda file: file.write(data), overwrite)
+        data = self.encode(read_picture(place(source), MAX_PIXELS), **parameters)
+        return write_whole(place(target), lambda file: file.write(data), overwrite)
 
     def decode_file(
         self,
@@ -242,11 +242,11 @@ class Codec:
     ) -> int:
         """Decode a .vae file to a picture file of the type of its suffix, with the parameters of
         `decode`; returns its bytes. Raises OutputExistsError, too."""
-        target = Path(target)
-        suffix = target.suffix
+        written = place(target)
+        suffix = written.suffix
         check_suffix(suffix)
         picture = self.decode_picture(source, _decode_options(**parameters))
-        return write_whole(target, lambda file: write_picture(picture, file, suffix), overwrite)
+        return write_whole(written, lambda file: write_picture(picture, file, suffix), overwrite)
 
     def _model_of(self, file: BinaryIO, options: DecodeOptions) -> Model:
         """The model that a file at its start asks for; it is at its start again afterwards."""

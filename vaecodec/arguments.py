@@ -7,7 +7,6 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias, TypeGuard
 
 import numpy as np
@@ -18,6 +17,7 @@ from vaecodec.errors import FileAccessError, MissingFileError, PictureError, Usa
 from vaecodec.format.container import METADATA_TYPES
 from vaecodec.picture.picture import Picture
 from vaecodec.picture.reader import picture_from_image
+from vaecodec.places import place
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +37,7 @@ def opened(source: VaeSource) -> Iterator[BinaryIO]:
     if isinstance(source, (bytes, bytearray, memoryview)):
         yield io.BytesIO(source)
     elif isinstance(source, (str, os.PathLike)):
-        path = Path(source)
+        path = place(source)
         try:
             file = path.open("rb")
         except FileNotFoundError:

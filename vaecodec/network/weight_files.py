@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vaecodec.errors import ModelError
 from vaecodec.format.container import MODEL_ID_BYTES
@@ -29,6 +29,8 @@ _DEFAULT = "default"
 # which would take half the time of an `info`.
 SHIPPED = {"4072b9057fcde66e": "psnr"}
 
+AnyPlace = TypeVar("AnyPlace", bound=Place)
+
 
 @dataclass(frozen=True)
 class Description:
@@ -46,7 +48,7 @@ def shipped_weights_path(tune: str = DEFAULT_TUNE) -> Path:
     return installed if installed.exists() else package.parent / "models" / name
 
 
-def weights_path(model: Place) -> Place:
+def weights_path(model: AnyPlace) -> AnyPlace | Path:
     """The weight file that a user names: by its path, or by what it ships for, "visual" or "psnr";
     "default" is that of DEFAULT_TUNE."""
     name = str(model)

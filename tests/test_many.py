@@ -1,0 +1,171 @@
+"""Many files on any executor: lost workers, models that workers lack, records to go on from."""
+
+import json
+import pickle
+import tracemalloc
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from conftest import make_photo
+from PIL import Image
+
+import vaecodec
+from vaecodec.__main__ import main
+from vaecodec.batch.encoding import EncodeTask
+from vaecodec.batch.engine import Engine
+from vaecodec.batch.jobs import FileJob, FileOutcome
+from vaecodec.inference.loading import ModelReference, loader_of
+from vaecodec.network import weight_files
+from vaecodec.network.weight_files import forget_received
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(3):
+        Image.fromarray(make_photo(40, 50, number)).save(folder / f"{number}.png")
+    (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    return folder
+
+
+class Immediate(Executor):
+    """Does a job when it is given, by `work`."""
+
+    def __init__(self, work):
+        self.given, self._work = 0, work
+
+    def submit(self, attempt, task, job, weights):
+        self.given += 1
+        future: Future = Future()
+        try:
+            future.set_result(self._work(attempt, task, job, weights))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def outcomes_of(work, jobs, window: int = 2) -> dict[str, FileOutcome]:
+    run = Engine(Immediate(work), lambda: window).run(jobs, lambda job: None)
+    return {outcome.job.source.name: outcome for outcome in run}
+
+
+def test_a_job_is_plain_data():
+    task = EncodeTask(ModelReference(b"12345678"), passphrase=b"hidden", effort=0)
+    assert pickle.loads(pickle.dumps(task)) == task
+    assert "hidden" not in repr(task)
+
+
+def test_given_executors_make_the_same_files(photos: Path, tmp_path: Path, tiny_model_path: Path):
+    with ThreadPoolExecutor(2) as pool:
+        for name, executor in (("a", None), ("b", pool), ("c", lambda: ThreadPoolExecutor(1))):
+            summary = vaecodec.encode_many(
+                photos, tmp_path / name, executor=executor, model=tiny_model_path, effort=0
+            )
+            assert (summary.done, summary.failed) == (3, 1)
+            assert set(summary.faults) == {str(photos / "broken.png")}
+    for number in range(3):
+        made = {(tmp_path / name / f"{number}.vae").read_bytes() for name in "abc"}
+        assert len(made) == 1
+    again = vaecodec.encode_many(photos, tmp_path / "a", skip_existing=True, model=tiny_model_path)
+    assert (again.done, again.skipped, again.failed) == (0, 3, 1)
+    checked = vaecodec.verify_many(tmp_path / "a", model=tiny_model_path)
+    assert (checked.done, checked.failed) == (3, 0)
+    back = vaecodec.decode_many(tmp_path / "a", tmp_path / "back", model=tiny_model_path, to="jpg")
+    assert back.done == 3 and Image.open(tmp_path / "back" / "1.jpg").size == (50, 40)
+
+
+def test_a_file_that_ends_two_workers_is_passed_over_and_those_near_it_are_done():
+    tried: list[str] = []
+
+    def work(attempt, task, job, weights):
+        tried.append(job.source.name)
+        if job.source.name == "deadly" or (tried.count(job.source.name) == 1 and len(tried) < 3):
+            raise BrokenExecutor
+        return FileOutcome(job)
+
+    found = outcomes_of(work, [FileJob(Path(name)) for name in ("near", "deadly", "a", "b")])
+    assert set(found) == {"near", "deadly", "a", "b"}
+    assert [name for name, outcome in found.items() if outcome.fault] == ["deadly"]
+    assert "deadly: workers ended" in str(found["deadly"].fault)
+    assert {name: tried.count(name) for name in found} == {"near": 2, "deadly": 2, "a": 1, "b": 1}
+
+
+def test_a_worker_without_the_model_gets_it(
+    photos: Path, tmp_path: Path, tiny_model_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    model_id = weight_files.receive_weights(tiny_model_path.read_bytes())
+    there, worker = dict(weight_files._received), {}
+    sent = []
+
+    def work(attempt, task, job, weights):
+        sent.append(weights is not None)
+        monkeypatch.setattr(weight_files, "_received", worker)
+        try:
+            return attempt(task, job, weights)
+        finally:
+            monkeypatch.setattr(weight_files, "_received", there)
+
+    jobs = [FileJob(photos / f"{n}.png", tmp_path / f"{n}.vae") for n in range(3)]
+    task = EncodeTask(ModelReference(model_id), effort=0)
+    outcomes = list(Engine(Immediate(work), lambda: 1).run(jobs, task))
+    assert [outcome.fault for outcome in outcomes] == [None] * 3
+    assert sent == [False, True, False, False]
+
+
+def test_a_record_is_gone_on_from(photos: Path, tmp_path: Path, tiny_model_path: Path):
+    record = tmp_path / "run.jsonl"
+    words = ["encode", str(photos), "-o", str(tmp_path / "out"), "--manifest", str(record)]
+    words += ["--model", str(tiny_model_path), "--effort", "0"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1 and result.stdout.startswith("3 done, 1 failed")
+    lines = [json.loads(line) for line in record.read_text().splitlines()]
+    assert [tuple(line) for line in lines] == [vaecodec_columns()] * 4
+    by_name = {Path(line["source"]).name: line for line in lines}
+    assert "broken.png" in by_name["broken.png"]["fault"]
+    assert by_name["0.png"]["bytes"] == (tmp_path / "out" / "0.vae").stat().st_size
+    assert len(by_name["0.png"]["sha256"]) == 64 and by_name["0.png"]["fault"] is None
+    (tmp_path / "out" / "0.vae").unlink()  # what is recorded is not looked for
+    record.write_bytes(record.read_bytes() + b'{"source": "cut sho')
+    Image.fromarray(make_photo(40, 50)).save(photos / "broken.png")
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0 and result.stdout.startswith("1 done, 0 failed, 3 skipped")
+    assert len(record.read_text().splitlines()) == 5
+    record.write_text('{"other": 1}\n')
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1 and "is not a record" in result.stderr
+
+
+def vaecodec_columns() -> tuple[str, ...]:
+    from vaecodec.batch.manifest import COLUMNS
+
+    return COLUMNS
+
+
+def test_a_client_holds_no_more_for_more_files():
+    """The window bounds what is given out, whatever the number of files."""
+    peaks, path = [], Path("a.png")
+    for count in (500, 5_000):
+        run = Engine(Immediate(lambda attempt, task, job, weights: FileOutcome(job)), lambda: 64)
+        jobs = (FileJob(path) for _ in range(count))
+        tracemalloc.start()
+        assert sum(1 for _ in run.run(jobs, lambda job: None)) == count
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.5 * peaks[0]
+
+
+def test_files_go_to_a_dask_cluster(photos: Path, tmp_path: Path, tiny_model_path: Path):
+    distributed = pytest.importorskip("distributed", reason="the extra cluster is not installed")
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
+    ) as cluster:
+        words = ["encode", str(photos), "-o", str(tmp_path / "out"), "--effort", "0"]
+        words += ["--scheduler", cluster.scheduler_address, "--model", str(tiny_model_path)]
+        result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1 and result.stdout.startswith("3 done, 1 failed"), result.output
+    assert len(list((tmp_path / "out").glob("*.vae"))) == 3
+    forget_received()
+    loader_of.cache_clear()
