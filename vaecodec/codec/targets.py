@@ -60,14 +60,12 @@ def encode_to_target(
 ) -> tuple[Trial, int]:
     """The encoding nearest to a target, and how many times the picture was encoded for it.
 
-    `kind`: "size" (bytes of the whole file), "psnr" (dB), "ms-ssim" or "ssimulacra2" of the decoded
-    pixels.
+    `kind`: "size" (bytes of the whole file), "psnr" (dB), "ms-ssim" or "ssimulacra2" of what is
+    seen of the decoded picture.
     `options.level` is where the search starts. Where the effort asks for refinement, the level is
     found without, corrected after a short one and then after a whole one; latents stay refined
     while the level moves a little.
     """
-    from vaecodec.metrics.distortion import METRICS  # for targets alone, which few encodings have
-
     encoder = PictureEncoder(picture, model, options)
     wanted = target_of(kind, target)
     search_stage = stage(options.progress, 0, _STAGES[0] if encoder.refines else 1)
@@ -78,8 +76,7 @@ def encode_to_target(
         if kind == "size":
             facts = describe(io.BytesIO(data))
             return Trial(level, len(data), data, facts["lossless_slices"] == facts["slices"])
-        decoded = decode_picture(data, model).pixels
-        return Trial(level, METRICS[kind].measure(picture.pixels, decoded), data)
+        return Trial(level, _visible_quality(kind, picture, decode_picture(data, model)), data)
 
     def reported(level: int) -> Trial:
         number = next(passes)
@@ -96,6 +93,19 @@ def encode_to_target(
             break
     options.progress(1.0)
     return trial, count
+
+
+def _visible_quality(kind: str, original: Picture, decoded: Picture) -> float:
+    """The quality of what is seen: with transparency, the lower one over black and over white."""
+    from vaecodec.metrics.distortion import METRICS  # for targets alone, which few encodings have
+
+    measure = METRICS[kind].measure
+    if original.alpha is None:
+        return measure(original.pixels, decoded.pixels)
+    white = 2 ** (8 * original.pixels.itemsize) - 1
+    return min(
+        measure(original.over(tone).pixels, decoded.over(tone).pixels) for tone in (0, white)
+    )
 
 
 def _share_of(passes: int) -> float:

@@ -44,6 +44,7 @@ type that it does not know when it is optional and refuses it when it is require
     iptc   Photoshop's block of JPEG, which holds IPTC, compressed with zlib
     comm   comment of JPEG, compressed with zlib
     dpis   dots per inch across and down: two 64-bit floats, compressed with zlib
+    rang   the values that the samples stand for (see picture/samples), compressed with zlib
     hdrg   gain map of JPEG (Ultra HDR), a JPEG file as it stood behind the picture but turned as
            that was, compressed with zlib
 
@@ -96,6 +97,7 @@ METADATA_TYPES = {
     "comment": b"comm",
     "resolution": b"dpis",
     "hdr-gain-map": b"hdrg",
+    "sample-range": b"rang",
 }
 _PART_NAMES = {
     SLICE_TYPE: "slices",

@@ -23,9 +23,7 @@ class Picture:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if 0 in self.pixels.shape:
-            height, width = self.pixels.shape[:2]
-            raise PictureError(f"{width}x{height} is no picture; it needs at least one pixel")
+        check_size(self.pixels.shape[1::-1], self.pixels.size)
 
     @property
     def mode(self) -> str:
@@ -44,6 +42,16 @@ class Picture:
             return self
         return replace(self, pixels=np.rint(self.pixels / 257.0).astype(np.uint8))
 
+    def over(self, background: int) -> "Picture":
+        """The picture laid on samples of this value, opaque; itself where it is that already."""
+        if self.alpha is None:
+            return self
+        part = (self.alpha / np.float32(255)).reshape(
+            *self.alpha.shape, *[1] * (self.pixels.ndim - 2)
+        )
+        laid = np.rint(self.pixels * part + background * (1 - part)).astype(self.pixels.dtype)
+        return replace(self, pixels=laid, alpha=None)
+
     def part(self, rows: slice, columns: slice) -> np.ndarray:
         """Pixels of a part as an array."""
         return self.pixels[rows, columns]
@@ -56,6 +64,17 @@ class Picture:
         """The picture less the metadata of these kinds."""
         kept = {kind: content for kind, content in self.metadata.items() if kind not in kinds}
         return replace(self, metadata=kept)
+
+
+def check_size(size: tuple[int, int], max_pixels: int) -> None:
+    """Raise PictureError for a picture of this width and height, if that is none or too large."""
+    width, height = size
+    if width < 1 or height < 1:
+        raise PictureError(f"{width}x{height} is no picture; it needs at least one pixel")
+    if width * height > max_pixels:
+        raise PictureError(
+            f"{width}x{height} is over the limit of {max_pixels} pixels", "max_pixels"
+        )
 
 
 def box_average(samples: np.ndarray, factor: int) -> np.ndarray:

@@ -7,7 +7,7 @@ bytes of its metadata. Anything that had to be converted or dropped is said in `
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,12 +15,12 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from vaecodec.errors import MissingFileError, PictureError, UsageError, VaecodecError
-from vaecodec.picture import bmp_file, jpeg_file, png_file
+from vaecodec.picture import bmp_file, jpeg_file, png_file, unread
 from vaecodec.picture.decoder_warnings import collected
 from vaecodec.picture.metadata import metadata_of, tiff_metadata
 from vaecodec.picture.orientation import made_neutral, orientation_of, turned
-from vaecodec.picture.picture import Picture
-from vaecodec.picture.samples import in_16_bits, samples_of
+from vaecodec.picture.picture import Picture, check_size
+from vaecodec.picture.samples import Samples, samples_of
 from vaecodec.places import Place
 
 # Ghostscript would be run for EPS, and these others are no photographs in themselves.
@@ -68,7 +68,7 @@ def picture_size(path: Place, max_pixels: int) -> tuple[int, int]:
     """Width and height of a picture as it is shown, from its header. Raises as `read_picture`
     does."""
     with _faults_of(path), path.open("rb") as file, collected(), _open_image(file) as image:
-        _check_size(image.size, max_pixels)
+        check_size(image.size, max_pixels)
         orientation = orientation_of(metadata_of(image))
         if image.format == "TIFF":
             orientation = image.getexif().get(274, 1)
@@ -210,16 +210,6 @@ def _load_readers() -> None:
                 plugin.register_heif_opener()
 
 
-def _check_size(size: tuple[int, int], max_pixels: int) -> None:
-    width, height = size
-    if width < 1 or height < 1:
-        raise PictureError(f"{width}x{height} is no picture; it needs at least one pixel")
-    if width * height > max_pixels:
-        raise PictureError(
-            f"{width}x{height} is over the limit of {max_pixels} pixels", "max_pixels"
-        )
-
-
 def _page_note(pages: int, page: int | None) -> tuple[str, ...]:
     """What is said of a file of several pages. Raises UsageError for a page that is not there."""
     if page is not None and page > pages:
@@ -236,17 +226,17 @@ def _from_image(image: Image.Image, source: _Source, max_pixels: int, page: int 
         notes = source.notes
     if pages > 1:
         image.seek((page or 1) - 1)
-    _check_size(image.size, max_pixels)
+    check_size(image.size, max_pixels)
     if source.png is not None and (page or 1) == 1:
         return _from_png(image, source.png, notes)
-    if image.format == "TIFF":
-        deep = _deep_tiff(image, source.file, page or 1)
-        if deep is not None:
-            return _finished(*deep[:2], metadata_of(image), deep[2], (*notes, *deep[3]))
+    deep = _deep_tiff(image, source.file, page or 1, max_pixels) if image.format == "TIFF" else None
+    if deep is not None:
+        return _finished(*deep, metadata_of(image), notes)
     alpha = bmp_file.one_bit_alpha(image, source.file) if image.format == "BMP" else None
-    picture = picture_from_image(image, notes)
+    picture = picture_from_image(image, (*notes, *unread.notes_of(image, source.file)))
     if alpha is not None:
-        return _finished(picture.pixels, alpha, picture.metadata, 1, picture.notes)
+        samples = Samples(picture.pixels, alpha)
+        return _finished(samples, 1, picture.metadata, picture.notes)
     if image.format in ("JPEG", "MPO") and (page or 1) == 1:
         return jpeg_file.with_what_follows(picture, source.file, image, page is not None)
     return picture
@@ -255,46 +245,50 @@ def _from_image(image: Image.Image, source: _Source, max_pixels: int, page: int 
 def _from_png(image: Image.Image, file: png_file.PngFile, notes: tuple[str, ...]) -> Picture:
     image.info.pop("transparency", None) if file.transparent is not None else None
     if file.has_16_bit_colour:
-        pixels, alpha = png_file.read_16_bit(file.file)
-        more: tuple[str, ...] = ()
+        samples = Samples(*png_file.read_16_bit(file.file))
     else:
-        pixels, alpha, more = samples_of(image, None)
-    alpha = alpha if file.transparent is None else file.transparency(pixels)
+        samples = samples_of(image, None)
+    if file.transparent is not None:
+        samples = replace(samples, alpha=file.transparency(samples.pixels))
     metadata = metadata_of(image)
     icc, said = file.profile()
     if icc is not None and "icc" not in metadata:
         metadata["icc"] = icc
-    return _finished(pixels, alpha, metadata, orientation_of(metadata), (*notes, *more, *said))
+    return _finished(samples, orientation_of(metadata), metadata, (*notes, *said))
 
 
 def picture_from_image(image: Image.Image, notes: tuple[str, ...] = ()) -> Picture:
     """A PIL image of any mode, turned upright, as a picture. Raises PictureError."""
-    _check_size(image.size, image.size[0] * image.size[1])
+    check_size(image.size, image.size[0] * image.size[1])
     image.load()  # after which some formats have more metadata, and a TIFF is upright
     metadata = metadata_of(image)
-    orientation = 1 if image.format == "TIFF" else orientation_of(metadata)
-    pixels, alpha, converted = samples_of(image, metadata.get("icc"))
-    if any("sRGB" in note or "profile does not suit" in note for note in converted):
+    samples = samples_of(image, metadata.get("icc"))
+    if any("sRGB" in note or "profile does not suit" in note for note in samples.notes):
         metadata.pop("icc", None)  # it described the colours before
-    return _finished(pixels, alpha, metadata, orientation, (*notes, *converted))
+    return _finished(samples, _orientation(image, metadata), metadata, notes)
+
+
+def _orientation(image: Image.Image, metadata: dict[str, bytes]) -> int:
+    """How a loaded image is still to be turned: some readers have done so."""
+    is_turned = image.format == "JXL" and not unread.is_jpeg_in_jxl(image)
+    return 1 if is_turned or image.format == "TIFF" else orientation_of(metadata)
 
 
 def _finished(
-    pixels: np.ndarray,
-    alpha: np.ndarray | None,
-    metadata: dict[str, bytes],
-    orientation: int,
-    notes: tuple[str, ...],
+    samples: Samples, orientation: int, metadata: dict[str, bytes], notes: tuple[str, ...]
 ) -> Picture:
     """The picture upright, without an alpha that hides nothing."""
+    alpha = samples.alpha
     if alpha is not None:
         alpha = None if (alpha == 255).all() else turned(alpha, orientation)
-    return Picture(turned(pixels, orientation), alpha, made_neutral(metadata, orientation), notes)
+    metadata = {**made_neutral(metadata, orientation), **samples.metadata}
+    notes = (*notes, *samples.notes)
+    return Picture(turned(samples.pixels, orientation), alpha, metadata, notes)
 
 
 def _deep_tiff(
-    image: Image.Image, file: BinaryIO, page: int
-) -> tuple[np.ndarray, np.ndarray | None, int, tuple[str, ...]] | None:
+    image: Image.Image, file: BinaryIO, page: int, max_pixels: int
+) -> tuple[Samples, int] | None:
     """What tifffile reads of a page that Pillow would read wrongly, None for all others.
 
     Where tifffile knows the layout but not the compression, Pillow's 8 bits of 16-bit colour are
@@ -307,21 +301,13 @@ def _deep_tiff(
     from vaecodec.picture import tiff_file  # takes longer to import than most pictures to read
 
     try:
-        deep = tiff_file.read_deep(file, page)
+        return tiff_file.read_deep(file, page, max_pixels)
     except PictureError:
         raise
     except Exception:
         if image.mode not in ("RGB", "RGBA"):
             raise
         return None
-    return None if deep is None else _in_16_bits(*deep)
-
-
-def _in_16_bits(
-    pixels: np.ndarray, alpha: np.ndarray | None, orientation: int
-) -> tuple[np.ndarray, np.ndarray | None, int, tuple[str, ...]]:
-    samples, _, notes = in_16_bits(pixels)
-    return samples, alpha, orientation, notes
 
 
 def _from_tiff_alone(file: BinaryIO, max_pixels: int, page: int | None) -> Picture:
@@ -330,14 +316,13 @@ def _from_tiff_alone(file: BinaryIO, max_pixels: int, page: int | None) -> Pictu
 
     width, height, pages = tiff_file.size_of(file, page or 1)
     notes = _page_note(pages, page)
-    _check_size((width, height), max_pixels)
-    deep = tiff_file.read_deep(file, page or 1)
+    check_size((width, height), max_pixels)
+    deep = tiff_file.read_deep(file, page or 1, max_pixels)
     if deep is None:
         raise _UnknownPictureError("not a picture that can be read here")
-    pixels, alpha, orientation, converted = _in_16_bits(*deep)
     file.seek(0)
     metadata = tiff_metadata(file.read()) if (page or 1) == 1 else {}
-    return _finished(pixels, alpha, metadata, orientation, (*notes, *converted))
+    return _finished(*deep, metadata, notes)
 
 
 MAX_PICTURE_PIXELS = 2 * 10**8  # larger sources are skipped

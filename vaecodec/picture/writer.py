@@ -20,6 +20,7 @@ from vaecodec.picture.metadata import (
 )
 from vaecodec.picture.orientation import without_orientation
 from vaecodec.picture.picture import Picture
+from vaecodec.picture.samples import RANGE_KIND, values_of
 
 # TIFF is not compressed: Pillow's compressed writer loses EXIF. PNG and TIFF keep every bit; the
 # lossy formats are written at a quality that adds no visible loss.
@@ -41,7 +42,7 @@ _EVERYWHERE = ("exif", "icc", "xmp")
 _METADATA_HELD: dict[str, tuple[str, ...]] = {
     "PNG": (*_EVERYWHERE, "comment", "resolution"),
     "JPEG": (*_EVERYWHERE, "xmp-extended", "iptc", "comment", "resolution", hdr_gain_map.KIND),
-    "TIFF": (*_EVERYWHERE, "iptc", "resolution"),
+    "TIFF": (*_EVERYWHERE, "iptc", "resolution", RANGE_KIND),
     "WEBP": _EVERYWHERE,
     "AVIF": _EVERYWHERE,
     "BMP": ("resolution",),
@@ -52,7 +53,8 @@ _JPEG_XMP_BYTES = 65533 - len(b"http://ns.adobe.com/xap/1.0/\0")
 _PHOTOSHOP_TAG = 34377
 _TIFF_XMP = 700
 PILLOW_INFO = {"exif": "exif", "icc": "icc_profile", "xmp": "xmp"}  # names in an image's info
-_16_BIT_GREY = ("PNG", "TIFF")
+_16_BITS = ("PNG", "TIFF")
+_SAMPLES_PER_PIXEL, _EXTRA_SAMPLES = 277, 338
 
 
 def check_suffix(suffix: str) -> None:
@@ -71,6 +73,9 @@ def write_picture(picture: Picture, file: BinaryIO, suffix: str) -> tuple[str, .
     check_suffix(suffix)
     name, options = OUTPUT_FORMATS[suffix.lower()]
     picture, notes = _fit_to_format(picture, name)
+    if name == "TIFF" and picture.pixels.dtype == np.uint16:
+        file.write(_deep_tiff(picture))
+        return tuple(notes)
     if picture.mode == "RGB16" or (picture.mode == "grey16" and picture.alpha is not None):
         _write_16_bit_png(picture, file)
         return tuple(notes)
@@ -147,6 +152,29 @@ def _metadata_options(metadata: dict[str, bytes], name: str) -> dict[str, object
     return options
 
 
+def _deep_tiff(picture: Picture) -> bytes:
+    """16 bits a sample, or the values that they stand for, with alpha in 16 bits beside them."""
+    samples = values_of(picture.pixels, picture.metadata)
+    if samples is None or picture.alpha is not None:
+        samples = picture.pixels
+    height, width = samples.shape[:2]
+    colours = 3 if samples.ndim == 3 else 1
+    options = _metadata_options(picture.metadata, "TIFF")
+    tags = options["exif"]
+    assert isinstance(tags, Image.Exif)
+    if picture.alpha is not None:
+        samples = np.dstack([samples, picture.alpha.astype(np.uint16) * 257])
+        tags[_EXTRA_SAMPLES] = 2  # alpha that colours are not multiplied by
+    planes = tags[_SAMPLES_PER_PIXEL] = samples.size // (height * width)
+    buffer = io.BytesIO()
+    Image.fromarray(samples.reshape(height, width * planes)).save(buffer, "TIFF", **options)
+    if planes == 1:
+        return buffer.getvalue()
+    from vaecodec.picture.tiff_file import with_planes  # takes longer to import than to run
+
+    return with_planes(buffer, planes, colours)
+
+
 def _png_texts(metadata: dict[str, bytes]) -> PngImagePlugin.PngInfo:
     texts = PngImagePlugin.PngInfo()
     if "xmp" in metadata:
@@ -211,20 +239,12 @@ _XMP_STUB = (
 
 def _fit_to_format(picture: Picture, name: str) -> tuple[Picture, list[str]]:
     notes = []
-    if picture.pixels.dtype == np.uint16:
-        keeps = name == "PNG" or (
-            name in _16_BIT_GREY and picture.mode == "grey16" and picture.alpha is None
-        )
-        if not keeps:
-            notes.append(f"reduced to 8 bits, as {name} is written here")
-            picture = picture.in_8_bits()
+    if picture.pixels.dtype == np.uint16 and name not in _16_BITS:
+        notes.append(f"reduced to 8 bits, as {name} is written here")
+        picture = picture.in_8_bits()
     if picture.alpha is not None and name in _WITHOUT_ALPHA:
         notes.append(f"laid on white, as {name} has no transparency")
-        part = (picture.alpha / np.float32(255)).reshape(
-            *picture.alpha.shape, *[1] * (picture.pixels.ndim - 2)
-        )
-        flat = np.rint(picture.pixels * part + 255 * (1 - part)).astype(np.uint8)
-        picture = replace(picture, pixels=flat, alpha=None)
+        picture = picture.over(255)
     picture, more = _fit_metadata(picture, name)
     return picture, notes + more
 
