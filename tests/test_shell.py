@@ -42,7 +42,7 @@ def completions(*words: str) -> list[str]:
 
 def test_completion():
     assert completions("enc") == ["plain,encode"]
-    assert completions("decode", "--sc") == ["plain,--scale"]
+    assert completions("decode", "--sca") == ["plain,--scale"]
     assert set(completions("decode", "--backend", "")) == {
         "plain,auto",
         "plain,onnx",

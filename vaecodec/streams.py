@@ -85,7 +85,7 @@ def check_output(source: Place, target: Place, force: bool) -> None:
     """Raise UsageError, before any work is done, for an output that cannot be written."""
     if is_pipe(target):
         if sys.stdout.isatty():
-            raise UsageError("standard output is a terminal; name a file with -o, or use a pipe")
+            raise UsageError("standard output is a terminal, not a pipe", "output")
         return
     check_writable(target, force)
     if isinstance(source, RemotePath) or isinstance(target, RemotePath):
@@ -93,4 +93,4 @@ def check_output(source: Place, target: Place, force: bool) -> None:
     else:
         same = target.exists() and source.exists() and target.samefile(source)
     if same:
-        raise UsageError(f"{source}: is input and output at once; name another output with -o")
+        raise UsageError(f"{source}: is input and output at once", "output")

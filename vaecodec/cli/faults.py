@@ -13,6 +13,7 @@ EPILOG = "Exit codes: 0 done, 1 the data could not be processed, 2 wrong usage."
 HINTS = {
     "max_pixels": "raise it with --max-pixels",
     "model": "name that model's file with --model",
+    "output": "name another output with -o",
     "overwrite": "use -f to overwrite it",
     "passphrase": "give --passphrase-file FILE or set VAECODEC_PASSPHRASE",
     "best_effort": "--best-effort takes it",
