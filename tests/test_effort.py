@@ -27,6 +27,7 @@ from vaecodec.errors import UsageError
 from vaecodec.format.container import LEVEL_MAX
 from vaecodec.inference.loading import load_model
 from vaecodec.metrics.distortion import psnr_db
+from vaecodec.metrics.ssimulacra2 import ssimulacra2
 from vaecodec.picture.picture import Picture
 
 LEVEL = 512
@@ -132,7 +133,9 @@ def test_rounding_by_cost_survives_what_is_no_number():
     assert symbols.shape == (3,)
 
 
-@pytest.mark.parametrize("tune, measure, near", [("psnr", psnr_db, 0.25)])
+@pytest.mark.parametrize(
+    "tune, measure, near", [("psnr", psnr_db, 0.25), ("visual", ssimulacra2, 2.5)]
+)
 def test_a_quality_is_the_same_at_every_effort_and_the_files_are_smaller(
     tmp_path: Path, tune: str, measure: Callable[[np.ndarray, np.ndarray], float], near: float
 ):

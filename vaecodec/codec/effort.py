@@ -12,7 +12,7 @@ DEFAULT_EFFORT = 1
 # plain rounding and refinement have none.
 LEVELS_BELOW = {
     "psnr": (60, 0, 37, 45, 45, 45, 45, 45, 45, 45),
-    "visual": (65, 0, 100, 125, 125, 125, 125, 125, 125, 125),
+    "visual": (55, 0, 95, 100, 102, 105, 105, 105, 105, 105),
 }
 
 
