@@ -23,7 +23,8 @@ class Picture:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_size(self.pixels.shape[1::-1], self.pixels.size)
+        height, width = self.pixels.shape[:2]  # of an array or a tensor
+        check_size((width, height), width * height)
 
     @property
     def mode(self) -> str:
