@@ -69,7 +69,7 @@ def picture_size(path: Place, max_pixels: int) -> tuple[int, int]:
     does."""
     with _faults_of(path), path.open("rb") as file, collected(), _open_image(file) as image:
         check_size(image.size, max_pixels)
-        orientation = orientation_of(metadata_of(image))
+        orientation = _orientation(image, metadata_of(image))
         if image.format == "TIFF":
             orientation = image.getexif().get(274, 1)
         return image.size[::-1] if orientation in (5, 6, 7, 8) else image.size
