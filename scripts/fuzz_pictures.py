@@ -9,6 +9,7 @@ import numpy as np
 import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
+from vaecodec.picture.hdr_gain_map import joined
 from vaecodec.picture.reader import picture_from_file
 
 MAX_PIXELS = 20000
@@ -48,7 +49,19 @@ def sample_pictures() -> list[bytes]:
     files.append(_tiff(deep, photometric="rgb", compression="zlib"))
     files.append(_tiff(deep[:, :, 0], photometric="miniswhite"))
     files.append(_tiff(deep[:, :, 0].astype(np.float64)))
+    predictor = [(317, "H", 1, 3, True)]  # of floating point; its samples come out as others
+    files.append(_tiff(deep / np.float32(7), compression="zlib", extratags=predictor))
+    files.append(_saved(Image.fromarray(deep[:, :, 0]), "TIFF", compression="tiff_lzw"))
+    files.append(_ultra_hdr(pixels, exif))
     return files
+
+
+def _ultra_hdr(pixels: np.ndarray, exif: Image.Exif) -> bytes:
+    """A JPEG with a gain map, turned, which is coded anew where it is read."""
+    described = b'<r xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/" hdrgm:Version="1.0"/>'
+    gain_map = _saved(Image.fromarray(pixels[::2, ::2, 0].copy()), "JPEG", xmp=described)
+    picture = Image.fromarray(pixels[:, :, :3].copy())
+    return joined(_saved(picture, "JPEG", xmp=described, exif=exif), gain_map)
 
 
 def _saved(image: Image.Image, name: str, **options: object) -> bytes:

@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from click.testing import CliRunner
 from conftest import make_photo
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
 from vaecodec.__main__ import main
+from vaecodec.errors import PictureError
+from vaecodec.format.metadata import pack_metadata
 from vaecodec.picture.picture import Picture
 from vaecodec.picture.reader import picture_from_file
 from vaecodec.picture.writer import write_picture
@@ -179,6 +182,39 @@ def test_iptc_comment_and_resolution_come_back(tmp_path: Path):
         dpi = Image.open(io.BytesIO(written(picture, suffix)[0])).info["dpi"]
         np.testing.assert_allclose(np.array(dpi, float), (300, 200), atol=0.02)
     assert any("iptc" in note for note in written(picture, ".png")[1])
+
+
+def test_text_of_png_is_kept_or_named():
+    texts = PngImagePlugin.PngInfo()
+    for name in ("Comment", "Title", "Software"):
+        texts.add_text(name, "a bay")
+    picture = read(saved("PNG", pnginfo=texts))
+    assert picture.metadata["comment"] == b"a bay"
+    assert picture.notes == ("without its texts Title",)
+    assert read(written(picture, ".png")[0]).metadata["comment"] == b"a bay"
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_tags_of_tiff_are_kept_or_named(deep: bool):
+    """IPTC in both its places and names of documents; places on Earth are named."""
+    iptc = b"\x1c\x02\x69\x00\x07Harbour"
+    block = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(iptc)) + iptc
+    for tag, content in ((33723, iptc), (34377, block)):
+        tags = [(tag, "B", len(content), content, True), (269, "s", 0, "a bay", True)]
+        tags += [(33550, "d", 3, (1.0, 1.0, 0.0), True), (65000, "H", 1, 7, True)]
+        buffer = io.BytesIO()
+        pixels = PHOTO.astype(np.uint16) * 257 if deep else PHOTO
+        tifffile.imwrite(buffer, pixels, extratags=tags, metadata=None, photometric="rgb")
+        picture = read(buffer.getvalue())
+        assert picture.metadata["iptc"].rstrip(b"\0") == block
+        assert b"a bay" in picture.metadata["exif"]
+        (note,) = picture.notes
+        assert note.startswith("without its TIFF tags 33550") and note.endswith("65000")
+
+
+def test_more_metadata_than_a_reader_takes_are_refused():
+    with pytest.raises(PictureError, match="its xmp is larger than 64 MiB"):
+        pack_metadata("xmp", bytes(2**26 + 1))
 
 
 def test_several_pictures_in_a_jpeg_are_named():

@@ -3,14 +3,19 @@
 import zlib
 from collections.abc import Iterable
 
-from vaecodec.errors import FormatError
+from vaecodec.errors import FormatError, PictureError
 from vaecodec.format.container import METADATA_TYPES, Chunk
 
 MAX_METADATA_BYTES = 64 * 2**20
 
 
 def pack_metadata(kind: str, content: bytes) -> Chunk:
-    """The chunk of metadata of a kind in METADATA_TYPES."""
+    """The chunk of metadata of a kind in METADATA_TYPES. Raises PictureError for more than a reader
+    takes."""
+    if len(content) > MAX_METADATA_BYTES:
+        raise PictureError(
+            f"its {kind} is larger than {MAX_METADATA_BYTES >> 20} MiB; leave it out"
+        )
     return Chunk(METADATA_TYPES[kind], zlib.compress(content, 9))
 
 

@@ -12,7 +12,15 @@ from vaecodec.picture.orientation import EXIF_PREFIX
 
 # Tags of a TIFF file that describe the picture; the others describe its storage.
 _SUB_DIRECTORIES = (34665, 34853)  # EXIF and GPS
-_TIFF_TAGS = (270, 271, 272, 282, 283, 296, 305, 306, 315, 33432, *_SUB_DIRECTORIES)
+_TIFF_TAGS = (
+    269, 270, 271, 272, 282, 283, 285, 296, 305, 306, 315, 316, 18246, 33432,
+    40091, 40092, 40093, 40094, 40095, *_SUB_DIRECTORIES
+)  # fmt: skip
+_TIFF_KEPT_ELSEWHERE = (700, 33723, 34377, 34675)  # XMP, IPTC alone, Photoshop's block, ICC
+_TIFF_STORAGE = frozenset((*range(254, 267), 273, 274, *range(277, 282), 284, *range(288, 293),
+    297, 301, *range(317, 326), *range(330, 348), *range(512, 522), *range(529, 533)))  # fmt: skip
+_PNG_TEXT_KEPT = ("Comment", "XML:com.adobe.xmp", "Raw profile type exif")
+_PNG_TEXT_OF_PROGRAMS = ("Software", "date:create", "date:modify", "date:timestamp")
 _ASCII = 2
 _XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\x00"
 _XMP_EXTENSION_HEAD = len(_XMP_EXTENSION) + 40  # with its GUID, whole length and offset
@@ -27,7 +35,7 @@ def metadata_of(image: Image.Image) -> dict[str, bytes]:
     across and down.
     """
     xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
-    comment = image.info.get("comment") or b""
+    comment = image.info.get("comment") or image.info.get("Comment") or b""
     found = {
         "exif": tiff_exif(image.getexif()) if image.format == "TIFF" else _exif(image),
         "icc": image.info.get("icc_profile") or b"",
@@ -35,8 +43,31 @@ def metadata_of(image: Image.Image) -> dict[str, bytes]:
         "comment": comment.encode("utf-8") if isinstance(comment, str) else comment,
         "resolution": _resolution(image),
         **_segments(getattr(image, "applist", [])),
+        **(_tiff_iptc(image.getexif()) if image.format == "TIFF" else {}),
     }
     return {kind: bytes(content) for kind, content in found.items() if content}
+
+
+def not_kept(image: Image.Image) -> tuple[str, ...]:
+    """What the user is to be told of the metadata that `metadata_of` leaves out."""
+    if image.format == "TIFF":
+        known = _TIFF_STORAGE.union(_TIFF_TAGS, _TIFF_KEPT_ELSEWHERE)
+        tags = sorted(set(image.tag_v2) - known)  # type: ignore[attr-defined]
+        words = [f"{tag} {TiffTags.lookup(tag).name}".removesuffix(" unknown") for tag in tags]
+        return (f"without its TIFF tags {', '.join(words)}",) if words else ()
+    if image.format != "PNG":
+        return ()
+    texts = {str(name) for name, value in image.info.items() if isinstance(value, str)}
+    words = sorted(texts - {*_PNG_TEXT_KEPT, *_PNG_TEXT_OF_PROGRAMS})
+    return (f"without its texts {', '.join(words)}",) if words else ()
+
+
+def _tiff_iptc(tags: Image.Exif) -> dict[str, bytes]:
+    """Photoshop's block, or IPTC alone as such a block."""
+    block, iptc = tags.get(34377), tags.get(33723)
+    if isinstance(iptc, bytes) and not isinstance(block, bytes):
+        block = struct.pack(">4sHHI", b"8BIM", 0x0404, 0, len(iptc)) + iptc + bytes(len(iptc) % 2)
+    return {"iptc": block} if isinstance(block, bytes) else {}
 
 
 def _exif(image: Image.Image) -> bytes:

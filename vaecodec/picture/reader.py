@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from vaecodec.errors import MissingFileError, PictureError, UsageError, VaecodecError
 from vaecodec.picture import bmp_file, jpeg_file, png_file, unread
 from vaecodec.picture.decoder_warnings import collected
-from vaecodec.picture.metadata import metadata_of, tiff_metadata
+from vaecodec.picture.metadata import metadata_of, not_kept, tiff_metadata
 from vaecodec.picture.orientation import made_neutral, orientation_of, turned
 from vaecodec.picture.picture import Picture, check_size
 from vaecodec.picture.samples import Samples, samples_of
@@ -229,6 +229,8 @@ def _from_image(image: Image.Image, source: _Source, max_pixels: int, page: int 
     check_size(image.size, max_pixels)
     if source.png is not None and (page or 1) == 1:
         return _from_png(image, source.png, notes)
+    if image.format == "TIFF":
+        notes = (*notes, *not_kept(image))
     deep = _deep_tiff(image, source.file, page or 1, max_pixels) if image.format == "TIFF" else None
     if deep is not None:
         return _finished(*deep, metadata_of(image), notes)
@@ -254,7 +256,7 @@ def _from_png(image: Image.Image, file: png_file.PngFile, notes: tuple[str, ...]
     icc, said = file.profile()
     if icc is not None and "icc" not in metadata:
         metadata["icc"] = icc
-    return _finished(samples, orientation_of(metadata), metadata, (*notes, *said))
+    return _finished(samples, orientation_of(metadata), metadata, (*notes, *not_kept(image), *said))
 
 
 def picture_from_image(image: Image.Image, notes: tuple[str, ...] = ()) -> Picture:
