@@ -25,7 +25,7 @@ TESTS = {
         "tiff.test_sixteen_bits_are_written_to_tiff",
         "tiff.test_alpha_of_sixteen_bits_becomes_eight",
     ],
-    "more than 8 bits in other formats (AVIF, HEIC, JPEG 2000, PPM, ...)": [
+    "more than 8 bits in other formats (AVIF, HEIC, JPEG XL, JPEG 2000, PPM, ...)": [
         "plugins.test_ten_bits_of_heic_are_said_to_become_eight",
         "plugins.test_deep_ppm_is_said_to_become_eight_bits",
     ],

@@ -10,6 +10,7 @@ from conftest import make_photo
 from PIL import Image
 
 from vaecodec.metrics.distortion import psnr_db
+from vaecodec.picture.jxl_header import sample_bits
 from vaecodec.picture.picture import Picture
 from vaecodec.picture.reader import picture_from_file
 
@@ -50,6 +51,25 @@ def test_pixels_and_transparency_come_in(name: str):
     alpha = np.tile(np.arange(64, dtype=np.uint8) * 4, (40, 1))
     picture = read(saved(name, Image.fromarray(np.dstack([PHOTO, alpha])), quality=95))
     assert psnr_db(picture.alpha, alpha) > 30
+
+
+# 2x2 pixels of 16 bits, as libjxl's cjxl writes them; the same without its boxes.
+DEEP_JXL = bytes.fromhex(
+    "0000000c4a584c200d0a870a00000014667479706a786c20000000006a786c20000000096a786c6c0a"
+    "000000266a786c63ff0a0810fc00141702080201003c004b188b150a1519c70e3900d9331500"
+)
+
+
+@pytest.mark.parametrize("content", [DEEP_JXL, DEEP_JXL[DEEP_JXL.index(b"\xff\x0a") :]])
+def test_bits_that_are_lost_of_a_jpeg_xl_are_said(content: bytes):
+    writer_of("JXL")
+    assert sample_bits(content) == 16
+    assert read(content).notes == ("reduced from 16 to 8 bits, as such JXL is read here",)
+
+
+def test_a_cut_jpeg_xl_has_no_depth():
+    for length in range(len(DEEP_JXL)):
+        assert sample_bits(DEEP_JXL[:length]) in (None, 16)
 
 
 @pytest.mark.parametrize("name", ["HEIF", "AVIF"])

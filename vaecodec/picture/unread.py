@@ -6,6 +6,8 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from vaecodec.picture.jxl_header import sample_bits
+
 _HEAD_BYTES = 2**16
 _WITH_8_BITS = ("L", "LA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "P", "YCbCr", "LAB", "HSV")
 _JPEG2000_SIZE = b"\xff\x4f\xff\x51"  # start of the codestream and of its segment SIZ
@@ -70,6 +72,8 @@ def _bits(image: Image.Image, head: bytes) -> int:
     if image.format == "AVIF":  # the box pixi: version and flags, channels, bits of each
         place = head.find(b"pixi")
         return head[place + 9] if 0 <= place < len(head) - 9 else 8
+    if image.format == "JXL":
+        return sample_bits(head) or 8
     if image.format == "JPEG2000":
         place = head.find(_JPEG2000_SIZE)
         end = place + _JPEG2000_DEPTH
