@@ -4,11 +4,13 @@ All distances are in the units of 255^2 * MSE at the levels' working points, so 
 weight (rate_distortion.quality_lambda) serves each of them.
 """
 
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vaecodec.metrics.ms_ssim import C1, C2, WINDOW, scale_weights
+from vaecodec.metrics.ms_ssim import C1, C2, SIDE, WINDOW, scale_weights
 from vaecodec.metrics.ssimulacra2 import SMALLEST_SIDE
 from vaecodec.network.visual_distance import visual_distance
 
@@ -60,6 +62,17 @@ def _ssim_parts(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _blur(x: Tensor) -> Tensor:
-    window = torch.tensor(WINDOW, device=x.device).expand(x.shape[1], 1, 1, -1)
-    x = F.conv2d(x, window, groups=x.shape[1])
-    return F.conv2d(x, window.transpose(2, 3), groups=x.shape[1])
+    """`[..., H, W]` to `[..., H - 10, W - 10]`."""
+    down, across = (_blur_matrix(side, x.device) for side in x.shape[-2:])
+    return down @ x @ across.t()
+
+
+@lru_cache(maxsize=32)
+def _blur_matrix(side: int, device: torch.device) -> Tensor:
+    """`[side - 10, side]`: the blur as a product with a banded matrix, on CPUs several times faster
+    than a convolution by channel, forward and backward."""
+    rows = side - SIDE + 1
+    matrix = torch.zeros(rows, side)
+    for place, tap in enumerate(WINDOW):
+        matrix.diagonal(place)[:rows] = tap
+    return matrix.to(device)
