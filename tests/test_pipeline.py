@@ -1,6 +1,7 @@
 """Pictures through the codec: sizes, seams, rate and quality."""
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from vaecodec.entropy.tables import PRECISION
 from vaecodec.errors import CorruptSymbolsError, FormatError, ModelError, UsageError
 from vaecodec.format import container
 from vaecodec.format.container import Header, pack_header, read_chunks, read_header
+from vaecodec.inference.interfaces import NO_CUT
+from vaecodec.inference.loading import load_model
 from vaecodec.inference.model import Model
 from vaecodec.metrics.distortion import psnr_db
 from vaecodec.picture.picture import Picture
@@ -79,21 +82,31 @@ def test_file_is_as_long_as_the_symbols_cost(tiny_model: Model):
     assert bits / 8 <= payload <= 1.001 * bits / 8 + 12
 
 
-def test_seams_are_invisible(tiny_model: Model, monkeypatch: pytest.MonkeyPatch):
-    """Analysis and synthesis in windows of 64 pixels give what the whole picture gives."""
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+def test_seams_are_invisible(tiny_model_path: Path, backend: str, monkeypatch: pytest.MonkeyPatch):
+    """Analysis and synthesis in windows of 64 pixels give what the whole picture gives, with the
+    halo still there or left out on the way."""
     x = make_photo(192, 160).astype(np.float32) / 255
-    transforms = tiny_model.transforms
+    model = load_model(tiny_model_path, "cpu", backend=backend)
+    transforms = model.transforms
     monkeypatch.setattr(tiling, "LATENT_SLICE", 4)
     whole_y = transforms.analyse(x, 700)
     whole_x = transforms.synthesise(whole_y, 700)
-    for rows, columns in tiling.SliceGrid(192, 160, tiny_model.halo):
+    for rows, columns in tiling.SliceGrid(192, 160, model.halo):
         window = tiling.cut(x, tiling.pixels(rows.outer), tiling.pixels(columns.outer))
-        y = transforms.analyse(window, 700)[rows.inside, columns.inside]
-        np.testing.assert_allclose(y, whole_y[rows.inner, columns.inner], atol=1e-4)
-        part = transforms.synthesise(whole_y[rows.outer, columns.outer], 700)
-        part = part[tiling.pixels(rows.inside), tiling.pixels(columns.inside)]
+        y_window = whole_y[rows.outer, columns.outer]
         expected = whole_x[tiling.pixels(rows.inner), tiling.pixels(columns.inner)]
-        np.testing.assert_allclose(part, expected, atol=1e-4)
+        for cut, (down, across) in (
+            (NO_CUT, (rows, columns)),
+            (tiling.cut_of(rows, columns), (rows.once_cut, columns.once_cut)),
+        ):
+            y = transforms.analyse(window, 700, cut)
+            assert y.shape[0] == down.outer_stop - down.outer_start
+            y = y[down.inside, across.inside]
+            np.testing.assert_allclose(y, whole_y[rows.inner, columns.inner], atol=1e-4)
+            part = transforms.synthesise(y_window, 700, cut=cut)
+            part = part[tiling.pixels(down.inside), tiling.pixels(across.inside)]
+            np.testing.assert_allclose(part, expected, atol=1e-4)
 
 
 def test_a_smaller_halo_would_show(tiny_model: Model):

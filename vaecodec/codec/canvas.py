@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vaecodec.codec.tiling import Region, Window, crop_to_picture
+from vaecodec.codec.tiling import Region, Window, crop_to_picture, cut_of
 from vaecodec.format.container import Header
 from vaecodec.picture.picture import box_average
 
 if TYPE_CHECKING:
-    from vaecodec.inference.interfaces import Transforms
+    from vaecodec.inference.interfaces import Cut, Transforms
 
 
 class Canvas:
@@ -25,7 +25,7 @@ class Canvas:
         self, transforms: "Transforms", y_hat: np.ndarray, level: int, rows: Window, columns: Window
     ) -> None:
         """Synthesise a window from its latents and place what it covers of the region."""
-        x = self._synthesise(transforms, y_hat, level)
+        x = self._synthesise(transforms, y_hat, level, cut_of(rows, columns))
         (to_rows, from_rows), (to_columns, from_columns) = self._places(rows, columns)
         part = x[from_rows, from_columns]
         if self.samples.ndim == 2:
@@ -59,8 +59,10 @@ class Canvas:
     def _blank(self, shape: tuple[int, ...]) -> np.ndarray:
         return np.empty(shape, np.uint16 if self.white == 65535 else np.uint8)
 
-    def _synthesise(self, transforms: "Transforms", y_hat: np.ndarray, level: int) -> np.ndarray:
-        return transforms.synthesise(y_hat, level, self.scale)
+    def _synthesise(
+        self, transforms: "Transforms", y_hat: np.ndarray, level: int, cut: "Cut"
+    ) -> np.ndarray:
+        return transforms.synthesise(y_hat, level, self.scale, cut)
 
     def _exact_samples(self, part: np.ndarray) -> np.ndarray:
         return part

@@ -20,7 +20,7 @@ from vaecodec.codec.effort import DEFAULT_EFFORT, ITERATIONS, check_effort
 from vaecodec.codec.gain_map import GainMap, gain_map_of_mask
 from vaecodec.codec.lossless_forms import LosslessForms
 from vaecodec.codec.slice_coder import analyse, encode_slice, hyper_latents, quantise_slice
-from vaecodec.codec.tiling import SliceGrid, pixels, window_samples
+from vaecodec.codec.tiling import SliceGrid, cut_of, pixels, window_samples
 from vaecodec.errors import UsageError
 from vaecodec.format.container import (
     ALPHA_TYPE,
@@ -35,7 +35,7 @@ from vaecodec.format.container import (
 )
 from vaecodec.format.encryption import seal_chunks
 from vaecodec.format.metadata import pack_metadata
-from vaecodec.inference.interfaces import SliceToRefine
+from vaecodec.inference.interfaces import NO_CUT, Cut, SliceToRefine
 from vaecodec.inference.model import Model
 from vaecodec.picture.picture import Picture
 
@@ -134,7 +134,8 @@ class PictureEncoder:
             if number in self._refined:
                 y, z = self._refined[number]
             else:
-                y = self._analyse(number, level)[rows.inside, columns.inside]
+                y = self._analyse(number, level, cut_of(rows, columns))
+                y = y[rows.once_cut.inside, columns.once_cut.inside]
                 z = None
             with_rdoq = self._options.effort > 0 and z is None  # refined latents are near integers
             offsets = (
@@ -196,9 +197,9 @@ class PictureEncoder:
         slices = kinds[-len(self._grid) :]
         return [n for n, kind in enumerate(slices) if kind != LOSSLESS_SLICE_TYPE]
 
-    def _analyse(self, number: int, level: int) -> np.ndarray:
+    def _analyse(self, number: int, level: int, cut: Cut = NO_CUT) -> np.ndarray:
         rows, columns = (pixels(axis.outer) for axis in self._grid[number])
-        return analyse(self._model, window_samples(self._samples, rows, columns), level)
+        return analyse(self._model, window_samples(self._samples, rows, columns), level, cut)
 
 
 def _encode_alpha(alpha: np.ndarray, model: Model, options: EncodeOptions) -> bytes:

@@ -15,6 +15,7 @@ from vaecodec.codec.canvas import Canvas
 from vaecodec.codec.tiling import Region
 from vaecodec.errors import PictureError
 from vaecodec.format.container import Header
+from vaecodec.inference.interfaces import Cut
 from vaecodec.inference.torch_backend import TorchTransforms
 from vaecodec.picture.picture import Picture
 
@@ -49,9 +50,9 @@ class TensorCanvas(Canvas):
         return torch.empty(shape, dtype=dtype, device=self._device)
 
     def _synthesise(  # type: ignore[override]
-        self, transforms: TorchTransforms, y_hat: np.ndarray, level: int
+        self, transforms: TorchTransforms, y_hat: np.ndarray, level: int, cut: Cut
     ) -> Tensor:
-        return transforms.synthesise_tensor(y_hat, level, self.scale)
+        return transforms.synthesise_tensor(y_hat, level, self.scale, cut)
 
     def _exact_samples(self, part: np.ndarray) -> Tensor:  # type: ignore[override]
         return torch.as_tensor(part, device=self._device)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaecodec.format.container import SLICE
+from vaecodec.inference.interfaces import Cut
 from vaecodec.network.config import STRIDE_Y
 
 LATENT_SLICE = SLICE // STRIDE_Y
@@ -15,14 +16,16 @@ LATENT_SLICE = SLICE // STRIDE_Y
 class Window:
     """One axis of a slice, in latent positions.
 
-    The slice is `start:stop`; `outer_start:outer_stop` adds the halo, cut off at the picture's
-    edges, where the network pads as it would without tiling.
+    The slice is `start:stop`; `outer_start:outer_stop` adds the halo, which ends at the picture's
+    edges, where the network pads as it would without tiling. `cut`: 1 at the ends (first, last)
+    that are none of these, where transforms leave the halo out as they go.
     """
 
     start: int
     stop: int
     outer_start: int
     outer_stop: int
+    cut: tuple[int, int] = (0, 0)
 
     @classmethod
     def whole(cls, side: int) -> "Window":
@@ -42,6 +45,17 @@ class Window:
     def inside(self) -> slice:
         """The slice's place in an array of the outer window."""
         return slice(self.start - self.outer_start, self.stop - self.outer_start)
+
+    @property
+    def once_cut(self) -> "Window":
+        """What is left of the window once its halo is left out."""
+        first, last = self.cut
+        return Window(
+            self.start,
+            self.stop,
+            self.start if first else self.outer_start,
+            self.stop if last else self.outer_stop,
+        )
 
     @property
     def without_halo(self) -> "Window":
@@ -145,6 +159,11 @@ class SliceGrid:
         return result
 
 
+def cut_of(rows: Window, columns: Window) -> Cut:
+    """The sides of a window where transforms leave its halo out."""
+    return rows.cut[0], columns.cut[0], rows.cut[1], columns.cut[1]
+
+
 def pixels(positions: slice) -> slice:
     """Latent positions to pixels."""
     return slice(positions.start * STRIDE_Y, positions.stop * STRIDE_Y)
@@ -174,8 +193,8 @@ def window_samples(
 
 
 def crop_to_picture(window: Window, start: int, size: int, scale: int) -> tuple[slice, slice]:
-    """Where a synthesised window goes, along one axis, in a target of the pixels start:start +
-    size.
+    """Where a window that is synthesised and cut goes, along one axis, in a target of the pixels
+    start:start + size.
 
     Returns the places in the target and in the window's pixels, both reduced by `scale`, which
     divides `start`.
@@ -184,7 +203,7 @@ def crop_to_picture(window: Window, start: int, size: int, scale: int) -> tuple[
     first, last = start // scale, start // scale + -(-size // scale)
     low = max(window.start * stride, first)
     high = min(window.stop * stride, last)
-    origin = window.outer_start * stride
+    origin = window.once_cut.outer_start * stride
     return slice(low - first, high - first), slice(low - origin, high - origin)
 
 
@@ -198,7 +217,9 @@ def _windows(positions: int, halo: int) -> list[Window]:
     windows = []
     for start in range(0, positions, LATENT_SLICE):
         stop = min(start + LATENT_SLICE, positions)
-        windows.append(Window(start, stop, max(start - halo, 0), min(stop + halo, positions)))
+        outer_start, outer_stop = max(start - halo, 0), min(stop + halo, positions)
+        cut = int(outer_start > 0), int(outer_stop < positions)
+        windows.append(Window(start, stop, outer_start, outer_stop, cut))
     return windows
 
 

@@ -5,6 +5,11 @@ from typing import Protocol
 
 import numpy as np
 
+# The sides of a window (top, left, bottom, right), 1 where it has a halo that is of no more use
+# once the transform is done, 0 where the picture ends or all is wanted.
+Cut = tuple[int, int, int, int]
+NO_CUT: Cut = (0, 0, 0, 0)
+
 
 @dataclass(frozen=True)
 class SliceToRefine:
@@ -56,8 +61,9 @@ class Transforms(Protocol):
     def start_worker(self) -> None:
         """Prepare the calling thread."""
 
-    def analyse(self, x: np.ndarray, level: int) -> np.ndarray:
-        """g_a: picture `[16h, 16w, 3]` in 0..1 to y `[h, w, m]`."""
+    def analyse(self, x: np.ndarray, level: int, cut: Cut = NO_CUT) -> np.ndarray:
+        """g_a: picture `[16h, 16w, 3]` in 0..1 to y `[h, w, m]`, without the halo that `cut`
+        names."""
 
     def hyper_analyse(self, y: np.ndarray, level: int) -> np.ndarray:
         """h_a: y `[4h, 4w, m]` to z before rounding `[h, w, cz]`."""
@@ -65,8 +71,11 @@ class Transforms(Protocol):
     def mean_predictor(self, z: np.ndarray, level: int, size: tuple[int, int]) -> MeanPredictor:
         """Of a slice of `size` (h, w) with the integers z `[ceil(h/4), ceil(w/4), cz]`."""
 
-    def synthesise(self, y_hat: np.ndarray, level: int, scale: int = 1) -> np.ndarray:
-        """g_s: y_hat `[h, w, m]` to a picture `[16h/scale, 16w/scale, 3]`, not clipped."""
+    def synthesise(
+        self, y_hat: np.ndarray, level: int, scale: int = 1, cut: Cut = NO_CUT
+    ) -> np.ndarray:
+        """g_s: y_hat `[h, w, m]` to a picture `[16h/scale, 16w/scale, 3]`, not clipped; without the
+        halo that `cut` names."""
 
     def gain(self, level: int) -> np.ndarray:
         """Quantisation steps per unit of y, `[m]`."""

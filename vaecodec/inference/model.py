@@ -14,6 +14,7 @@ from vaecodec.entropy.rdoq import rounding_margins
 from vaecodec.entropy.scales import LEVEL_UNIT, nearest_anchor
 from vaecodec.errors import UsageError
 from vaecodec.inference.interfaces import Transforms
+from vaecodec.network.config import NetworkConfig
 from vaecodec.network.weights import Weights
 
 Item = TypeVar("Item")
@@ -51,12 +52,8 @@ class Model:
 
     @property
     def halo(self) -> int:
-        """Latent positions beyond a slice that g_a and g_s can see, at most.
-
-        Two 3x3 convolutions a block, at 1/16 and at 1/8 of the resolution, and one position for the
-        convolutions between them.
-        """
-        return 2 * self.weights.config["n2"] + self.weights.config["n1"] + 1
+        """Latent positions beyond a slice that g_a and g_s can see, at most."""
+        return NetworkConfig(**self.weights.config).halo
 
     @cached_property
     def scale_network(self) -> IntegerScaleNetwork:

@@ -16,11 +16,11 @@ from vaecodec.cores import CurrentThread
 from vaecodec.entropy.coding_order import groups_of_phases
 from vaecodec.entropy.scales import LEVEL_UNIT
 from vaecodec.forks import renew_after_fork
-from vaecodec.inference.interfaces import MeanPredictor
+from vaecodec.inference.interfaces import NO_CUT, Cut, MeanPredictor
 from vaecodec.inference.onnx_graphs import graph_bytes
 from vaecodec.network.weights import Weights, check_parameters
 
-_DTYPES = {"groups": np.int64}  # of inputs that are not float32
+_DTYPES = {"groups": np.int64, "cut": np.int64}  # of inputs that are not float32
 
 
 class OnnxTransforms:
@@ -55,8 +55,8 @@ class OnnxTransforms:
         """Called in each thread of several that work at the same time."""
         self._thread.is_worker = True
 
-    def analyse(self, x: np.ndarray, level: int) -> np.ndarray:
-        return self._run("analysis", level, x=x)
+    def analyse(self, x: np.ndarray, level: int, cut: Cut = NO_CUT) -> np.ndarray:
+        return self._run("analysis", level, x=x, cut=np.array(cut))
 
     def hyper_analyse(self, y: np.ndarray, level: int) -> np.ndarray:
         return self._run("hyper_analysis", level, y=y)
@@ -65,8 +65,10 @@ class OnnxTransforms:
         sums = self._run("hyper_synthesis", level, z=z)
         return _MeanPredictor(self._run, sums, size, self._weights.config["elementwise"] > 0)
 
-    def synthesise(self, y_hat: np.ndarray, level: int, scale: int = 1) -> np.ndarray:
-        x = self._run("synthesis", level, y_hat=y_hat)
+    def synthesise(
+        self, y_hat: np.ndarray, level: int, scale: int = 1, cut: Cut = NO_CUT
+    ) -> np.ndarray:
+        x = self._run("synthesis", level, y_hat=y_hat, cut=np.array(cut))
         if scale == 1:
             return x
         height, width = x.shape[:2]
@@ -98,9 +100,7 @@ class OnnxTransforms:
                 options.log_severity_level = 3  # errors; it warns of constants that it fused away
                 # Named, as by default it pins a thread to every core there is.
                 options.intra_op_num_threads = self._thread.cores
-                options.graph_optimization_level = (
-                    onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-                )
+                options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
                 # Threads that wait busily would take the cores from what numpy does in between.
                 options.add_session_config_entry("session.intra_op.allow_spinning", "0")
                 self._sessions[name, is_worker] = onnxruntime.InferenceSession(

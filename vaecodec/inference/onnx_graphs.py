@@ -2,7 +2,8 @@
 
 Each graph is a method of interfaces.Transforms: arrays are float32 and channels-last, sizes are
 free, and `t`, float32 `[1]`, is the level in 0..anchors-1 where one is needed. `vae.VAE` is the
-same network in training; the two are kept equal by tests.
+same network in training; the two are kept equal by tests. `cut`, int64 `[4]`, is 1 at the sides
+(top, left, bottom, right) where the input has a halo; the layers leave it out as they go.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import numpy as np
 
 from vaecodec.entropy.coding_order import STEPS, groups_around
 from vaecodec.inference.onnx_writer import INT32, Graph
-from vaecodec.network.config import BLOCK, FRONT, LEAK, LOG_STEP_SCALE_MAX
+from vaecodec.network.config import BLOCK, BLOCK_REACH, FRONT, LEAK, LOG_STEP_SCALE_MAX
 from vaecodec.network.weights import Weights
 
 
@@ -31,6 +32,7 @@ class GraphBuilder:
         self._weights = weights
         self._anchors = weights.config["anchors"]
         self._hat: str | None = None
+        self._cut: tuple[str, str] | None = None
 
     def stored(self, name: str) -> str:
         """A parameter of the weight file."""
@@ -67,6 +69,19 @@ class GraphBuilder:
 
     def activate(self, value: str) -> str:
         return self.graph.node("LeakyRelu", value, alpha=LEAK)
+
+    def crop(self, value: str, positions: int) -> str:
+        """Without the outermost `positions` at the sides that `cut` names: what the last layers
+        made of a halo whose neighbours they could not see, and which no later one needs."""
+        g = self.graph
+        if self._cut is None:
+            cut = g.optional_input("cut", np.zeros(4, np.int64))
+            first, last = (g.constant(np.array(sides, np.int64)) for sides in ([0, 1], [2, 3]))
+            self._cut = g.node("Gather", cut, first), g.node("Gather", cut, last)
+        count, axes = (g.constant(np.array(n, np.int64)) for n in ([positions], [2, 3]))
+        starts, beyond = (g.node("Mul", side, count) for side in self._cut)
+        sides = g.node("Gather", g.node("Shape", value), axes)
+        return g.node("Slice", value, starts, g.node("Sub", sides, beyond), axes)
 
     def squash(self, value: str) -> str:
         """sign(x) log(1 + |x|)."""
@@ -149,10 +164,10 @@ def _analysis(b: GraphBuilder, c: dict[str, int]) -> None:
     x = b.to_planes(g.input("x", ["height", "width", 3]))
     h = g.node("Conv", x, kernel, g.constant(shift), strides=[BLOCK] * 2)
     for number in range(c["n1"]):
-        h = b.residual_block(h, f"a1.{number}")
-    h = b.convolve(h, "down", b.stored("down.bias"), stride=2, pad=1)
+        h = b.crop(b.residual_block(h, f"a1.{number}"), BLOCK_REACH)
+    h = b.crop(b.convolve(h, "down", b.stored("down.bias"), stride=2, pad=1), 1)
     for number in range(c["n2"]):
-        h = b.residual_block(h, f"a2.{number}")
+        h = b.crop(b.residual_block(h, f"a2.{number}"), BLOCK_REACH)
     y = b.to_channels_last(b.convolve(h, "a_out", b.stored("a_out.bias")))
     g.output(y, "y", ["rows", "columns", c["m"]])
 
@@ -266,11 +281,11 @@ def _synthesis(b: GraphBuilder, c: dict[str, int]) -> None:
     h = b.to_planes(g.node("Mul", y_hat, b.exp_at_level("log_inverse_gain")))
     h = b.convolve(h, "s_in", b.stored("s_in.bias"), b.at_level("s_bias"))
     for number in range(c["n2"]):
-        h = b.residual_block(h, f"s2.{number}")
+        h = b.crop(b.residual_block(h, f"s2.{number}"), BLOCK_REACH)
     weight, bias = b.stored("up.weight"), b.stored("up.bias")
-    h = g.node("ConvTranspose", h, weight, bias, strides=[2, 2], pads=[1] * 4)
+    h = b.crop(g.node("ConvTranspose", h, weight, bias, strides=[2, 2], pads=[1] * 4), 2)
     for number in range(c["n1"]):
-        h = b.residual_block(h, f"s1.{number}")
+        h = b.crop(b.residual_block(h, f"s1.{number}"), BLOCK_REACH)
     inverse = b.parameter("klt") * b.parameter("klt_scale")
     blocks = g.node("Conv", h, g.constant(inverse[:, :, None, None]), b.stored("klt_mean"))
     g.output(b.to_channels_last(b.shuffle(blocks, BLOCK)), "x", ["height", "width", 3])

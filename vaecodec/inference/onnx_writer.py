@@ -42,6 +42,11 @@ class Graph:
         self._inputs += _message(11, _value(name, shape, np.int64 if integer else np.float32))
         return name
 
+    def optional_input(self, name: str, default: np.ndarray) -> str:
+        """An int64 input that is `default` where it is not given."""
+        self._constants += _message(5, _tensor(name, default))
+        return self.input(name, default.shape, integer=True)
+
     def output(self, value: str, name: str, shape: Sequence[int | str]) -> None:
         """Give `value` out as `name`."""
         self._nodes += _message(1, _node("Identity", [value], name, {}))
@@ -50,11 +55,7 @@ class Graph:
     def constant(self, array: np.ndarray) -> str:
         """An array that is stored with the graph, of one of the types above."""
         name = self._new_name()
-        tensor: _Parts = [_integer(1, size) for size in array.shape]
-        tensor += [_integer(2, _ELEMENT_TYPES[array.dtype]), _string(8, name)]
-        stored = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
-        tensor += _message(9, [stored.reshape(-1).view(np.uint8).data])
-        self._constants += _message(5, tensor)
+        self._constants += _message(5, _tensor(name, array))
         return name
 
     def node(self, operator: str, *inputs: str, **attributes: Attribute) -> str:
@@ -98,6 +99,13 @@ def _attribute(name: str, value: Attribute) -> _Parts:
     else:
         content, kind = [_integer(8, item) for item in value], _INTS_ATTRIBUTE
     return [_string(1, name), *content, _integer(20, kind)]
+
+
+def _tensor(name: str, array: np.ndarray) -> _Parts:
+    parts: _Parts = [_integer(1, size) for size in array.shape]
+    parts += [_integer(2, _ELEMENT_TYPES[array.dtype]), _string(8, name)]
+    stored = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False)
+    return [*parts, *_message(9, [stored.reshape(-1).view(np.uint8).data])]
 
 
 def _value(name: str, shape: Sequence[int | str], dtype: type[np.generic] = np.float32) -> _Parts:

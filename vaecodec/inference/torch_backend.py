@@ -9,7 +9,7 @@ from vaecodec.entropy.coding_order import STEPS, pick_step, put_step
 from vaecodec.entropy.scales import LEVEL_UNIT
 from vaecodec.errors import UsageError
 from vaecodec.forks import renew_after_fork
-from vaecodec.inference.interfaces import MeanPredictor
+from vaecodec.inference.interfaces import NO_CUT, Cut, MeanPredictor
 from vaecodec.network.config import NetworkConfig
 from vaecodec.network.planes import to_array, to_planes
 from vaecodec.network.vae import VAE, on_device
@@ -83,8 +83,8 @@ class TorchTransforms:
             torch.set_num_threads(1)
 
     @torch.inference_mode()
-    def analyse(self, x: np.ndarray | Tensor, level: int) -> np.ndarray:
-        return to_array(self.network.analyse(self._in(x), self._t(level)))
+    def analyse(self, x: np.ndarray | Tensor, level: int, cut: Cut = NO_CUT) -> np.ndarray:
+        return to_array(self.network.analyse(self._in(x), self._t(level), cut))
 
     @torch.inference_mode()
     def hyper_analyse(self, y: np.ndarray, level: int) -> np.ndarray:
@@ -95,13 +95,17 @@ class TorchTransforms:
         features = self.network.hyper_synthesise(self._in(z), self._t(level))
         return _MeanPredictor(self.network, features[..., : size[0], : size[1]])
 
-    def synthesise(self, y_hat: np.ndarray, level: int, scale: int = 1) -> np.ndarray:
-        return self.synthesise_tensor(y_hat, level, scale).contiguous().cpu().numpy()
+    def synthesise(
+        self, y_hat: np.ndarray, level: int, scale: int = 1, cut: Cut = NO_CUT
+    ) -> np.ndarray:
+        return self.synthesise_tensor(y_hat, level, scale, cut).contiguous().cpu().numpy()
 
     @torch.inference_mode()
-    def synthesise_tensor(self, y_hat: np.ndarray, level: int, scale: int = 1) -> Tensor:
+    def synthesise_tensor(
+        self, y_hat: np.ndarray, level: int, scale: int = 1, cut: Cut = NO_CUT
+    ) -> Tensor:
         """The same, `[H, W, 3]`, left on the device."""
-        x = self.network.synthesise(self._in(y_hat), self._t(level), scale)
+        x = self.network.synthesise(self._in(y_hat), self._t(level), scale, cut)
         result: Tensor = x[0].permute(1, 2, 0).float()
         return result
 

@@ -8,6 +8,7 @@ from vaecodec.entropy.scales import LEVEL_UNIT
 STRIDE_Y = 16  # pixels per latent position
 BLOCK = 8  # side of the pixel blocks of the front end
 FRONT = 3 * BLOCK * BLOCK  # values of a block
+BLOCK_REACH = 2  # positions that a residual block sees around each, two 3x3 convolutions
 LEAK = 0.1  # slope of the activation below zero
 LARGEST_WEIGHT = 64  # magnitude of the weights that 8-bit activations are multiplied by
 LOG_STEP_SCALE_MAX = 3.0  # of the elementwise quantisation step
@@ -43,6 +44,15 @@ class NetworkConfig:
     def level_max(self) -> int:
         """The highest level of a file."""
         return (self.anchors - 1) * LEVEL_UNIT
+
+    @property
+    def halo(self) -> int:
+        """Latent positions beyond a window that g_a and g_s can see, at most.
+
+        A block's reach at 1/16 and at 1/8 of the resolution, and one position for the convolutions
+        between them.
+        """
+        return BLOCK_REACH * self.n2 + BLOCK_REACH * self.n1 // 2 + 1
 
     def to_dict(self) -> dict[str, int]:
         return asdict(self)

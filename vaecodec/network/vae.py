@@ -10,7 +10,7 @@ coded in four steps (see entropy/coding_order).
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -20,7 +20,14 @@ from torch import Tensor, nn
 from vaecodec.entropy.coding_order import STEPS, group_mask
 from vaecodec.entropy.integer_scale_network import float_parameters
 from vaecodec.entropy.scales import SCALE_COUNT, STEP
-from vaecodec.network.config import BLOCK, FRONT, LEAK, LOG_STEP_SCALE_MAX, NetworkConfig
+from vaecodec.network.config import (
+    BLOCK,
+    BLOCK_REACH,
+    FRONT,
+    LEAK,
+    LOG_STEP_SCALE_MAX,
+    NetworkConfig,
+)
 from vaecodec.network.layers import (
     EightBitBlock,
     EightBitConv,
@@ -111,33 +118,38 @@ class VAE(nn.Module):
 
     # --- transforms -------------------------------------------------------------------------
 
-    def analyse(self, x: Tensor, t: Tensor) -> Tensor:
+    def analyse(self, x: Tensor, t: Tensor, cut: Sequence[int] = (0, 0, 0, 0)) -> Tensor:
         """g_a: picture `[B, 3, H, W]` (sides multiples of 16) to y `[B, m, H/16, W/16]`, unit
-        scale."""
+        scale.
+
+        `cut`: 1 at the sides (top, left, bottom, right) whose halo is left out as layers go.
+        """
         with torch.autocast(x.device.type, enabled=False):
             blocks = F.pixel_unshuffle(x.float(), BLOCK) - self.klt_mean[:, None, None]
             h = F.conv2d(blocks, (self.klt / self.klt_scale).t()[:, :, None, None])
         h = h.contiguous(memory_format=torch.channels_last)
         for block in self.a1:
-            h = block(h, t)
-        h = self.down(h).float()
+            h = _crop(block(h, t), BLOCK_REACH, cut)
+        h = _crop(self.down(h).float(), 1, cut)
         for block in self.a2:
-            h = block(h, t)
+            h = _crop(block(h, t), BLOCK_REACH, cut)
         result: Tensor = self.a_out(h).float()
         return result
 
-    def synthesise(self, y_hat: Tensor, t: Tensor, scale: int = 1) -> Tensor:
+    def synthesise(
+        self, y_hat: Tensor, t: Tensor, scale: int = 1, cut: Sequence[int] = (0, 0, 0, 0)
+    ) -> Tensor:
         """g_s: y_hat `[B, m, h, w]`, unit scale, to a picture `[B, 3, 16h/scale, 16w/scale]`, not
-        clipped.
+        clipped; `cut` as in `analyse`.
 
         `scale` 2, 4 or 8 gives box averages of the full picture: the last linear layer averages.
         """
         h = self.s_in(y_hat * self.log_inverse_gain(t).exp()).float() + self.s_bias(t)
         for block in self.s2:
-            h = block(h, t)
-        h = self.up(h).float()
+            h = _crop(block(h, t), BLOCK_REACH, cut)
+        h = _crop(self.up(h).float(), 2, cut)
         for block in self.s1:
-            h = block(h, t)
+            h = _crop(block(h, t), BLOCK_REACH, cut)
         side = BLOCK // scale
         with torch.autocast(h.device.type, enabled=False):
             inverse = self.klt * self.klt_scale
@@ -264,6 +276,12 @@ class VAE(nn.Module):
         if offsets is not None:
             index = index + offsets
         return v_hat, difference, residuals, index.clamp(0, SCALE_COUNT - 1)
+
+
+def _crop(h: Tensor, positions: int, cut: Sequence[int]) -> Tensor:
+    """Without the outermost positions at the sides of `cut`."""
+    top, left, bottom, right = (positions * side for side in cut)
+    return h[:, :, top : h.shape[2] - bottom, left : h.shape[3] - right]
 
 
 def _round(d: Tensor, index: Tensor) -> Tensor:
