@@ -17,6 +17,7 @@ from vaecodec.codec.decoder import DecodeOptions, decode_picture
 from vaecodec.codec.encoder import EncodeOptions, encode_picture
 from vaecodec.errors import ModelError, UsageError
 from vaecodec.inference import loading
+from vaecodec.inference.interfaces import NO_CUT
 from vaecodec.inference.loading import choose_backend, load_model
 from vaecodec.inference.model import Model
 from vaecodec.inference.onnx_graphs import GraphBuilder
@@ -183,6 +184,28 @@ def test_export_writes_graphs_for_other_programs(tmp_path: Path, models):
     (x,) = session.run(["x"], {"y_hat": y_hat, "t": np.array([2.5], np.float32)})
     np.testing.assert_allclose(x, models["torch"].transforms.synthesise(y_hat, 640), atol=1e-3)
     assert len(list(folder.iterdir())) == 7
+
+
+def test_both_backends_reduce_alike(tiny_model_path: Path):
+    """At 1/8, by the linear map, with and without a halo to leave out."""
+    ours, theirs = (load_model(tiny_model_path, "cpu", backend=b) for b in ("onnx", "torch"))
+    halo, m = ours.halo, ours.m
+    y_hat = np.random.default_rng(0).standard_normal((2 * halo + 3, halo + 5, m), np.float32)
+    whole = ours.transforms.synthesise(y_hat, 700, 8)
+    assert whole.shape == (2 * (2 * halo + 3), 2 * (halo + 5), 3)
+    for cut, part in ((NO_CUT, whole), ((1, 0, 1, 1), whole[2 * halo : -2 * halo, : -2 * halo])):
+        for model in (ours, theirs):
+            x = model.transforms.synthesise(y_hat, 700, 8, cut)
+            np.testing.assert_allclose(x, part, atol=1e-4)
+
+
+@pytest.mark.parametrize("change", [{"bias": np.zeros(9, np.float32)}, {"more": np.zeros(1, "f4")}])
+def test_a_map_that_does_not_fit_is_refused(tmp_path: Path, tiny_model_path: Path, change: dict):
+    w = load_weights(tiny_model_path)
+    hostile = tmp_path / "hostile.safetensors"
+    save_weights(hostile, replace(w, reduced=w.reduced | change))
+    with pytest.raises(ModelError, match="do not fit"):
+        load_model(hostile, "cpu")
 
 
 def test_both_backends_take_the_same_elementwise_steps(tiny_model_path: Path, tmp_path: Path):

@@ -222,8 +222,11 @@ def test_regions_outside_are_refused(tiny_model: Model, three_by_four, region):
         decode_picture(three_by_four[0], tiny_model, DecodeOptions(region=Region(*region)))
 
 
-@pytest.mark.parametrize("scale", [2, 4, 8])
-def test_scaled_decoding_is_the_box_average(tiny_model: Model, three_by_four, scale: int):
+@pytest.mark.parametrize(("scale", "near"), [(2, 0.6), (4, 0.6), (8, 2.0)])
+def test_scaled_decoding_is_the_box_average(
+    tiny_model: Model, three_by_four, scale: int, near: float
+):
+    """At 1/8 nearly, by a linear map alone."""
     file, whole = three_by_four
     small = decode_picture(file, tiny_model, DecodeOptions(scale=scale)).pixels
     height, width = -(-300 // scale), -(-500 // scale)
@@ -231,7 +234,7 @@ def test_scaled_decoding_is_the_box_average(tiny_model: Model, three_by_four, sc
     inner = whole[: 300 // scale * scale, : 500 // scale * scale].astype(float)
     boxes = inner.reshape(300 // scale, scale, 500 // scale, scale, 3).mean((1, 3))
     # The full picture was clipped and rounded before averaging, the small one after.
-    assert np.abs(small[: 300 // scale, : 500 // scale] - boxes).mean() < 0.6
+    assert np.abs(small[: 300 // scale, : 500 // scale] - boxes).mean() < near
 
 
 def test_scaled_region(tiny_model: Model, three_by_four):

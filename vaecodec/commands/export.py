@@ -38,7 +38,7 @@ def export(model: Place, output: Path | None, force: bool, quiet: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{folder}: cannot be a folder: {error.strerror}") from None
-    names = graph_names(weights.config)
+    names = graph_names(weights)
     for name in names:
         check_writable(folder / f"{name}.onnx", force)
     size_bytes = 0

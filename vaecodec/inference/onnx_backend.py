@@ -18,6 +18,7 @@ from vaecodec.entropy.scales import LEVEL_UNIT
 from vaecodec.forks import renew_after_fork
 from vaecodec.inference.interfaces import NO_CUT, Cut, MeanPredictor
 from vaecodec.inference.onnx_graphs import graph_bytes
+from vaecodec.network.config import BLOCK
 from vaecodec.network.weights import Weights, check_parameters
 
 _DTYPES = {"groups": np.int64, "cut": np.int64}  # of inputs that are not float32
@@ -68,8 +69,10 @@ class OnnxTransforms:
     def synthesise(
         self, y_hat: np.ndarray, level: int, scale: int = 1, cut: Cut = NO_CUT
     ) -> np.ndarray:
-        x = self._run("synthesis", level, y_hat=y_hat, cut=np.array(cut))
-        if scale == 1:
+        is_reduced = scale == BLOCK and len(self._weights.reduced) > 0
+        graph = "reduced_synthesis" if is_reduced else "synthesis"
+        x = self._run(graph, level, y_hat=y_hat, cut=np.array(cut))
+        if scale == 1 or is_reduced:
             return x
         height, width = x.shape[:2]
         result: np.ndarray = x.reshape(height // scale, scale, width // scale, scale, 3).mean(

@@ -12,7 +12,15 @@ import numpy as np
 
 from vaecodec.entropy.coding_order import STEPS, groups_around
 from vaecodec.inference.onnx_writer import INT32, Graph
-from vaecodec.network.config import BLOCK, BLOCK_REACH, FRONT, LEAK, LOG_STEP_SCALE_MAX
+from vaecodec.network.config import (
+    BLOCK,
+    BLOCK_REACH,
+    FRONT,
+    LEAK,
+    LOG_STEP_SCALE_MAX,
+    STRIDE_Y,
+    NetworkConfig,
+)
 from vaecodec.network.weights import Weights
 
 
@@ -33,6 +41,10 @@ class GraphBuilder:
         self._anchors = weights.config["anchors"]
         self._hat: str | None = None
         self._cut: tuple[str, str] | None = None
+
+    def reduced(self, name: str) -> str:
+        """Weight or bias of the map for reduced pictures."""
+        return self.graph.constant(self._weights.reduced[name].astype(np.float32))
 
     def stored(self, name: str) -> str:
         """A parameter of the weight file."""
@@ -277,9 +289,7 @@ def _head(b: GraphBuilder, h: str, layer: str) -> str:
 def _synthesis(b: GraphBuilder, c: dict[str, int]) -> None:
     """g_s: `y_hat` `[h, w, m]` to a picture `x` `[16h, 16w, 3]`, not clipped."""
     g = b.graph
-    y_hat = g.input("y_hat", ["rows", "columns", c["m"]])
-    h = b.to_planes(g.node("Mul", y_hat, b.exp_at_level("log_inverse_gain")))
-    h = b.convolve(h, "s_in", b.stored("s_in.bias"), b.at_level("s_bias"))
+    h = b.convolve(_latents(b, c), "s_in", b.stored("s_in.bias"), b.at_level("s_bias"))
     for number in range(c["n2"]):
         h = b.crop(b.residual_block(h, f"s2.{number}"), BLOCK_REACH)
     weight, bias = b.stored("up.weight"), b.stored("up.bias")
@@ -289,6 +299,21 @@ def _synthesis(b: GraphBuilder, c: dict[str, int]) -> None:
     inverse = b.parameter("klt") * b.parameter("klt_scale")
     blocks = g.node("Conv", h, g.constant(inverse[:, :, None, None]), b.stored("klt_mean"))
     g.output(b.to_channels_last(b.shuffle(blocks, BLOCK)), "x", ["height", "width", 3])
+
+
+def _reduced_synthesis(b: GraphBuilder, c: dict[str, int]) -> None:
+    """g_s at 1/8 of the resolution, nearly: `y_hat` `[h, w, m]` to `x` `[2h, 2w, 3]`."""
+    g = b.graph
+    halo = NetworkConfig(**c).halo
+    h = g.node("Conv", _latents(b, c), b.reduced("weight"), b.reduced("bias"), pads=[1] * 4)
+    x = b.to_channels_last(b.shuffle(b.crop(h, halo), STRIDE_Y // BLOCK))
+    g.output(x, "x", ["height", "width", 3])
+
+
+def _latents(b: GraphBuilder, c: dict[str, int]) -> str:
+    """`y_hat`, in the scale that g_s was trained with, as planes."""
+    y_hat = b.graph.input("y_hat", ["rows", "columns", c["m"]])
+    return b.to_planes(b.graph.node("Mul", y_hat, b.exp_at_level("log_inverse_gain")))
 
 
 def _gain(b: GraphBuilder, c: dict[str, int]) -> None:
@@ -306,10 +331,13 @@ GRAPHS: dict[str, Callable[[GraphBuilder, dict[str, int]], None]] = {
     "mean": _mean,
     "step_scale": _step_scale,
     "synthesis": _synthesis,
+    "reduced_synthesis": _reduced_synthesis,
     "gain": _gain,
 }
 
 
-def graph_names(config: dict[str, int]) -> list[str]:
-    """Those of `GRAPHS` that a network of these sizes has."""
-    return [name for name in GRAPHS if name != "step_scale" or config["elementwise"]]
+def graph_names(weights: Weights) -> list[str]:
+    """Those of `GRAPHS` that a model has."""
+    missing = {"step_scale"} if not weights.config["elementwise"] else set()
+    missing |= {"reduced_synthesis"} if not weights.reduced else set()
+    return [name for name in GRAPHS if name not in missing]

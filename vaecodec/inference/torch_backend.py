@@ -10,7 +10,7 @@ from vaecodec.entropy.scales import LEVEL_UNIT
 from vaecodec.errors import UsageError
 from vaecodec.forks import renew_after_fork
 from vaecodec.inference.interfaces import NO_CUT, Cut, MeanPredictor
-from vaecodec.network.config import NetworkConfig
+from vaecodec.network.config import BLOCK, NetworkConfig
 from vaecodec.network.planes import to_array, to_planes
 from vaecodec.network.vae import VAE, on_device
 from vaecodec.network.weights import Weights, check_parameters, misfit
@@ -61,6 +61,10 @@ class TorchTransforms:
         except (KeyError, TypeError, RuntimeError, ValueError) as error:
             raise misfit(str(error).splitlines()[0]) from None
         self.network = on_device(network, self.device).eval()
+        self._reduced = {
+            name: torch.from_numpy(array.astype(np.float32)).to(self.device)
+            for name, array in weights.reduced.items()
+        }
         self._thread = CurrentThread()
         renew_after_fork(self)
         torch.backends.cuda.matmul.allow_tf32 = False
@@ -105,7 +109,11 @@ class TorchTransforms:
         self, y_hat: np.ndarray, level: int, scale: int = 1, cut: Cut = NO_CUT
     ) -> Tensor:
         """The same, `[H, W, 3]`, left on the device."""
-        x = self.network.synthesise(self._in(y_hat), self._t(level), scale, cut)
+        y, t = self._in(y_hat), self._t(level)
+        if scale == BLOCK and self._reduced:
+            x = self.network.synthesise_reduced(y, t, self._reduced, cut)
+        else:
+            x = self.network.synthesise(y, t, scale, cut)
         result: Tensor = x[0].permute(1, 2, 0).float()
         return result
 

@@ -115,3 +115,9 @@ def parameter_shapes(config: dict[str, int], most: int) -> dict[str, tuple[int, 
     tables = {"s_bias": m, "log_gain": m, "log_inverse_gain": m, "log_z_gain": cz}
     tables |= {"z_log_scale": cz, "ha_bias": hyper, "hs_bias": hyper, "ctx_bias": context}
     return shapes | {f"{name}.values": (anchors, size) for name, size in tables.items()}
+
+
+def reduced_shapes(m: int) -> dict[str, tuple[int, ...]]:
+    """Of the linear map that stands for g_s at a BLOCK-th of the resolution, from `m` channels."""
+    samples = 3 * (STRIDE_Y // BLOCK) ** 2
+    return {"weight": (samples, m, 3, 3), "bias": (samples,)}

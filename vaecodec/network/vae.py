@@ -10,7 +10,7 @@ coded in four steps (see entropy/coding_order).
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from vaecodec.network.config import (
     FRONT,
     LEAK,
     LOG_STEP_SCALE_MAX,
+    STRIDE_Y,
     NetworkConfig,
 )
 from vaecodec.network.layers import (
@@ -159,6 +160,14 @@ class VAE(nn.Module):
             mean = self.klt_mean.view(3, side, scale, side, scale).mean((2, 4)).reshape(-1)
             blocks = F.conv2d(h.float(), inverse[:, :, None, None])
             return F.pixel_shuffle(blocks + mean[:, None, None], side)
+
+    def synthesise_reduced(
+        self, y_hat: Tensor, t: Tensor, reduced: Mapping[str, Tensor], cut: Sequence[int]
+    ) -> Tensor:
+        """g_s at 1/8, nearly: a linear map `reduced` of what g_s begins with."""
+        h = y_hat * self.log_inverse_gain(t).exp()
+        h = F.conv2d(h, reduced["weight"], reduced["bias"], padding=1)
+        return F.pixel_shuffle(_crop(h, self.config.halo, cut), STRIDE_Y // BLOCK)
 
     def gain(self, t: Tensor) -> Tensor:
         """Quantisation steps per unit of y, `[B, m, 1, 1]`."""

@@ -4,12 +4,14 @@ Tensors:  net.*    parameters of vae.VAE: float16, float32 (front end, biases), 
                    step of each output channel in net.*.step (float32); of residual blocks with
                    8-bit activations the ranges in net.*.scale and net.*.zero (float32)
           scale.*  integers of IntegerScaleNetwork
+          reduced.weight, reduced.bias    the linear map that stands for g_s at 1/8 of the size
+                   (training/reduced_synthesis), float16 and float32; files of before lack it
           tables.y, tables.z              int32 tables (see entropy/tables), one after the other
           tables.y_sizes, tables.z_sizes  int32 lengths of the tables
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from vaecodec.atomic_files import write_whole
 from vaecodec.entropy.scales import SCALE_COUNT
 from vaecodec.entropy.tables import check_table
 from vaecodec.errors import MissingModelError, ModelError
-from vaecodec.network.config import LARGEST_WEIGHT, parameter_shapes
+from vaecodec.network.config import LARGEST_WEIGHT, parameter_shapes, reduced_shapes
 from vaecodec.network.weight_files import (
     FORMATS,
     METADATA_ENTRY,
@@ -47,6 +49,7 @@ class Weights:
     y_tables: list[np.ndarray]
     z_tables: list[np.ndarray]
     model_id: bytes
+    reduced: dict[str, np.ndarray] = field(default_factory=dict)  # weight and bias, or nothing
 
     def float_parameters(self) -> dict[str, np.ndarray]:
         """The float network's parameters and fixed tensors as float32, by name."""
@@ -101,8 +104,11 @@ def _weights_of(data: bytes, model_id: bytes) -> Weights:
     tensors = load_tensors(data)
     description = describe_weights(data)
     config = description.config
-    net = {name[4:]: tensor for name, tensor in tensors.items() if name.startswith("net.")}
-    for name, tensor in net.items():
+    net, scale, reduced = (
+        {name.removeprefix(part): t for name, t in tensors.items() if name.startswith(part)}
+        for part in ("net.", "scale.", "reduced.")
+    )
+    for name, tensor in (net | reduced).items():
         step = net.get(f"{name}{STEP_SUFFIX}")
         sound = (
             tensor.dtype in (np.float16, np.float32) if step is None else tensor.dtype == np.int8
@@ -119,10 +125,11 @@ def _weights_of(data: bytes, model_id: bytes) -> Weights:
         config=config,
         card=description.card,
         net=net,
-        scale_parameters={name[6:]: t for name, t in tensors.items() if name.startswith("scale.")},
+        scale_parameters=scale,
         y_tables=y_tables,
         z_tables=z_tables,
         model_id=model_id,
+        reduced=reduced,
     )
 
 
@@ -144,6 +151,7 @@ def save_weights(path: Path, weights: Weights) -> None:
     """Write a weight file whole or not at all; its identity follows from what is written."""
     tensors = {f"net.{name}": tensor for name, tensor in weights.net.items()}
     tensors |= {f"scale.{name}": tensor for name, tensor in weights.scale_parameters.items()}
+    tensors |= {f"reduced.{name}": tensor for name, tensor in weights.reduced.items()}
     for letter, tables in (("y", weights.y_tables), ("z", weights.z_tables)):
         tensors[f"tables.{letter}"] = np.concatenate(tables).astype(np.int32)
         tensors[f"tables.{letter}_sizes"] = np.array([len(table) for table in tables], np.int32)
@@ -169,10 +177,13 @@ def check_parameters(weights: Weights) -> None:
             "scale.offset": (c["anchors"], c["m"]),
             "scale.out": (c["m"], c["scale"], 1, 1),
         }
+        if weights.reduced:
+            expected |= {f"reduced.{n}": shape for n, shape in reduced_shapes(c["m"]).items()}
     except KeyError as error:
         raise ModelError(f"the model's configuration has no size {error}") from None
     stored = {n: array.shape for n, array in weights.net.items() if not n.endswith(STEP_SUFFIX)}
     stored |= {f"scale.{n}": scale[n].shape for n in ("z_conv", "offset", "out") if n in scale}
+    stored |= {f"reduced.{n}": array.shape for n, array in weights.reduced.items()}
     wrong = sorted(n for n in {*expected, *stored} if expected.get(n) != stored.get(n))
     if wrong:
         raise misfit(f"{len(wrong)} tensors, {wrong[0]} among them")

@@ -29,6 +29,7 @@ from vaecodec.network.scale_network import magnitude_code
 from vaecodec.network.vae import _SCALE_PREFIX, VAE
 from vaecodec.network.weights import STEP_SUFFIX, Weights, save_weights
 from vaecodec.training.quality_scores import measure_quality_scores
+from vaecodec.training.reduced_synthesis import fit_reduced_synthesis
 
 PRIOR_SAMPLES = 200.0  # weight of the logistic prior in a table, in samples
 Z_RADIUS = 63
@@ -62,6 +63,9 @@ def export_model(
         y_tables=[_y_table(index, counts) for index, counts in enumerate(y_counts.per_table())],
         z_tables=[_z_table(counts) for counts in z_counts.per_table()],
     )
+    model = Model(weights, model.transforms)
+    if pictures:
+        weights = replace(weights, reduced=fit_reduced_synthesis(model, pictures))
     scores = measure_quality_scores(Model(weights, model.transforms), scored)
     if scores is not None:
         weights = replace(weights, card=weights.card | {CARD_ENTRY: scores})
