@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,7 +89,8 @@ def find_weight_file(model_id: bytes) -> tuple[Place, bytes] | None:
     none."""
     if model_id in _received:
         return _received[model_id]
-    for path in known_weight_files():
+    shipped = [shipped_weights_path(SHIPPED[model_id.hex()])] if model_id.hex() in SHIPPED else []
+    for path in chain(shipped, known_weight_files()):  # so that seldom more than one is read
         try:
             data = read_weight_file(path)
         except ModelError:
