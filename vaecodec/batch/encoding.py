@@ -88,9 +88,8 @@ class EncodeTask:
         from vaecodec.picture.reader import read_picture
 
         scale = scale_of(model)
-        quality = scale.default if self.quality is None else self.quality
         options = EncodeOptions(
-            scale.level(quality, self.effort),
+            scale.level(self.quality, self.effort),
             None if self.alpha_quality is None else scale.level(self.alpha_quality),
             self.passphrase,
             self.effort,

@@ -47,8 +47,8 @@ class QualityScale:
         levels = tuple(round(top * place / last) for place in range(last + 1))
         return cls(tuple(map(float, scores)), levels, 75.0, below)
 
-    def level(self, quality: float, effort: int = DEFAULT_EFFORT) -> int:
-        """A file's level of a quality in 0..100, encoded with `effort`.
+    def level(self, quality: float | None, effort: int = DEFAULT_EFFORT) -> int:
+        """A file's level of a quality in 0..100, None for the default, encoded with `effort`.
 
         A quality is what the default effort makes of it. The others lose less of a picture at the
         same level, so they take a lower one for the same quality; at the bottom of the scale, where
@@ -56,6 +56,7 @@ class QualityScale:
         an effort that there is not.
         """
         check_effort(effort)
+        quality = self.default if quality is None else quality
         if not 0 <= quality <= 100:
             raise UsageError(f"quality {quality:g} is not in 0..100")
         level = _interpolate(quality, self.qualities, self.levels)

@@ -98,8 +98,7 @@ def compare(
         with naming(source):
             original = _read_part(source, crop, max_pixels, report)
             loaded = choice.load()
-            scale = scale_of(loaded)
-            level = scale.level(scale.default if quality is None else quality)
+            level = scale_of(loaded).level(quality)
             with Progress(voice.shows_progress) as progress, report.timing("compare"):
                 shown = show_all(
                     original.pixels, loaded, codecs, level, target_size, progress.show_share

@@ -131,8 +131,7 @@ def _drawing(
 
     if like is None:
         loaded = choice.load()
-        scale = scale_of(loaded)
-        level = scale.level(scale.default if quality is None else quality)
+        level = scale_of(loaded).level(quality)
         wanted = size or (768, 512)
         return lambda seed: (draw_file(loaded, wanted, level, seed, max_pixels), loaded)
 

@@ -30,8 +30,7 @@ def write_pages(
     (folder / PAGES).mkdir(exist_ok=True)
     versions = [str(codec.version()) for codec in (own, *codecs)]
     model = load_model(own.path, "cpu")
-    scale = scale_of(model)
-    level = scale.level(scale.default)
+    level = scale_of(model).level(None)
     for source in sources:
         made_of = json.dumps([source.sha256, source.name, *versions])
         name = f"{source.path.stem}-{hashlib.sha256(made_of.encode()).hexdigest()[:12]}.html"
