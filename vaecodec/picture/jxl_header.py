@@ -1,18 +1,16 @@
 """The depth of a JPEG XL file, which its reader does not tell (ISO/IEC 18181-1, annex D)."""
 
 CODESTREAM = b"\xff\x0a"
-_BOX = b"jxlc"  # or jxlp, whose content starts with four bytes more
+_BOXES = ((b"jxlc", 4), (b"jxlp", 8))  # and where their part of it begins
 _SIZES = ((1, 9), (1, 13), (1, 18), (1, 30))  # of U32: what is added, and bits read
 
 
 def sample_bits(head: bytes) -> int | None:
     """Bits of a sample by the first bytes of a file, None where they cannot be told from them."""
-    start = 0
-    if not head.startswith(CODESTREAM):
-        boxes = [head.find(_BOX), head.find(b"jxlp")]
-        start = boxes[0] + 4 if boxes[0] >= 0 else boxes[1] + 8
-        if max(boxes) < 0 or not head.startswith(CODESTREAM, start):
-            return None
+    starts = [0, *(head.find(box) + skipped for box, skipped in _BOXES if box in head)]
+    start = next((at for at in starts if head.startswith(CODESTREAM, at)), None)
+    if start is None:
+        return None
     bits = _Bits(head[start + len(CODESTREAM) :][:64])
     try:
         _skip_size(bits)
