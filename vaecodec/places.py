@@ -289,18 +289,6 @@ def children(folder: Place) -> Iterator[tuple[Place, bool]]:
                 yield Path(entry.path), False
 
 
-def files_below(folder: Place, name: str = "") -> Iterator[tuple[str, Place]]:
-    """All files of a tree in the order of their names, with those inside it. Folders that cannot
-    be read are passed over."""
-    with suppress(OSError):
-        for child, is_folder in sorted(children(folder), key=lambda found: found[0].name):
-            inside = f"{name}{child.name}"
-            if is_folder:
-                yield from files_below(child, f"{inside}/")
-            else:
-                yield inside, child
-
-
 def without_secrets(text: str) -> str:
     """A text without users and passwords of the addresses in it, and without their queries."""
     text = re.sub(r"(https?://[^\s?'\"]*)\?[^\s'\"]*", r"\1?...", text)
