@@ -124,15 +124,17 @@ def single_target(
     ManyFiles. Raises UsageError."""
     source = sources[0]
     several = len(sources) > 1 or source.is_dir()
-    if several and output is not None and output.suffix == suffix and not output.is_dir():
-        raise UsageError(f"{output}: is the name of one file; many go into a folder")
-    if output is not None and output not in sources and not output.is_dir() and wanted(output):
-        raise UsageError(f"{output}: has the suffix of an input; this writes {suffix} files")
-    if several or batch.is_asked_for or (output is not None and output.is_dir()):
+    into_folder = output is not None and output.is_dir()
+    if output is not None and not into_folder:
+        if several and output.suffix == suffix:
+            raise UsageError(f"{output}: is the name of one file; many go into a folder")
+        if output not in sources and wanted(output):
+            raise UsageError(f"{output}: has the suffix of an input; this writes {suffix} files")
+    if several or batch.is_asked_for or into_folder:
         if any(map(is_pipe, (*sources, *([output] if output else [])))):
             raise UsageError("standard input and output are for single files")
         return None
-    if not is_single(sources, batch):
+    if _may_be_pattern(source):
         return None
     if output is not None:
         return output
