@@ -37,8 +37,7 @@ from vaecodec.codec.decoder import DecodeOptions, decode_picture
 from vaecodec.codec.effort import DEFAULT_EFFORT
 from vaecodec.codec.encoder import EncodeOptions, encode_picture
 from vaecodec.codec.quality import quality_of_file, scale_of
-from vaecodec.codec.targets import meet_target, one_target
-from vaecodec.errors import UsageError
+from vaecodec.codec.targets import check_choices, meet_target, one_target
 from vaecodec.format.container import MAX_PIXELS, describe, read_header
 from vaecodec.inference.loading import ModelLoader
 from vaecodec.inference.model import Model
@@ -136,11 +135,11 @@ class Codec:
         target = one_target(
             target_size, target_bpp, target_psnr, target_ms_ssim, target_ssimulacra2
         )
-        _check_choices(quality, target, lossless, timeout)
+        check_choices(quality, target, lossless, timeout)
         picture = self._picture(image, target).without_metadata(kinds_to_strip(strip))
         scale = scale_of(self._encoding_model)
         options = EncodeOptions(
-            scale.level(scale.default if quality is None else quality, effort),
+            scale.level(quality, effort),
             None if alpha_quality is None else scale.level(alpha_quality),
             as_passphrase(passphrase),
             effort,
@@ -265,17 +264,6 @@ class Codec:
         if transforms.backend == "torch" and (target is None or target[0] in ("size", "bpp")):
             return picture
         return Picture(picture.pixels.cpu().numpy())
-
-
-def _check_choices(
-    quality: float | None, target: tuple[str, float] | None, lossless: bool, timeout: float
-) -> None:
-    if target is not None and quality is not None:
-        raise UsageError("give a quality or a target, not both")
-    if lossless and (target is not None or quality is not None):
-        raise UsageError("lossless has one quality; leave out quality and targets")
-    if not timeout > 0:
-        raise UsageError(f"timeout {timeout:g} is not above 0 seconds")
 
 
 def _decode_options(

@@ -24,16 +24,9 @@ from vaecodec.batch.manifest import Manifest
 from vaecodec.batch.planning import ManyFiles, is_vae_name
 from vaecodec.batch.verifying import VerifyTask
 from vaecodec.codec.effort import DEFAULT_EFFORT
-from vaecodec.codec.targets import one_target
-from vaecodec.errors import UsageError
+from vaecodec.codec.targets import check_choices, one_target
 from vaecodec.format.container import MAX_PIXELS
-from vaecodec.inference.loading import ModelReference
-from vaecodec.network.weight_files import (
-    read_weight_file,
-    receive_weights,
-    shipped_weights_path,
-    weights_path,
-)
+from vaecodec.inference.loading import ModelReference, reference_to
 from vaecodec.picture.reader import is_picture_name
 from vaecodec.picture.writer import check_suffix
 from vaecodec.places import place
@@ -118,8 +111,7 @@ def encode_many(
     UsageError and ModelError are raised for what concerns them all.
     """
     target = one_target(target_size, target_bpp, target_psnr, target_ms_ssim, target_ssimulacra2)
-    if (target is not None) + (quality is not None) + lossless > 1:
-        raise UsageError("give a quality, a target or lossless, not two of them")
+    check_choices(quality, target, lossless, timeout)
     task = EncodeTask(
         _model(batch, is_fixed=batch.get("executor") is not None),
         target,
@@ -181,11 +173,9 @@ def verify_many(
 
 
 def _model(batch: BatchParameters, is_fixed: bool = False) -> ModelReference:
-    named, model_id = batch.get("model"), None
-    if named is not None or is_fixed:
-        path = shipped_weights_path() if named is None else weights_path(place(named))
-        model_id = receive_weights(read_weight_file(path), path)
-    return ModelReference(model_id, batch.get("device", "auto"), batch.get("backend", "auto"))
+    named = batch.get("model")
+    path = None if named is None else place(named)
+    return reference_to(path, batch.get("device", "auto"), batch.get("backend", "auto"), is_fixed)
 
 
 def _many(

@@ -90,16 +90,10 @@ class ModelChoice:
         return load_model(self.path, self.device, model_id, self.backend)
 
     def reference(self, is_fixed: bool = False) -> "ModelReference":
-        """The same as plain data, for any process; `is_fixed`: name the default model, too, of
-        which others may have another. Raises ModelError."""
-        from vaecodec.inference.loading import ModelReference
-        from vaecodec.network.weight_files import read_weight_file, receive_weights, weights_path
+        """The same as plain data, as by reference_to."""
+        from vaecodec.inference.loading import reference_to
 
-        model_id = None
-        if self.path is not None or is_fixed:
-            path = shipped_weights_path() if self.path is None else weights_path(self.path)
-            model_id = receive_weights(read_weight_file(path), path)
-        return ModelReference(model_id, self.device, self.backend)
+        return reference_to(self.path, self.device, self.backend, is_fixed)
 
 
 def choosing_model(command: Callable[..., Any]) -> Callable[..., Any]:

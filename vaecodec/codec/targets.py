@@ -48,6 +48,18 @@ def one_target(
     return given[0] if given else None
 
 
+def check_choices(
+    quality: float | None, target: tuple[str, float] | None, lossless: bool, timeout: float
+) -> None:
+    """Raise UsageError for a quality beside a target, either beside lossless, and no time."""
+    if target is not None and quality is not None:
+        raise UsageError("give a quality or a target, not both")
+    if lossless and (target is not None or quality is not None):
+        raise UsageError("lossless has one quality; leave out quality and targets")
+    if not timeout > 0:
+        raise UsageError(f"timeout {timeout:g} is not above 0 seconds")
+
+
 def target_of(kind: str, target: float) -> Target:
     """The target for a `kind` of UNITS."""
     if kind == "size":

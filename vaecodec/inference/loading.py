@@ -12,7 +12,12 @@ from vaecodec.cores import available_cores
 from vaecodec.errors import UsageError
 from vaecodec.forks import renew_after_fork
 from vaecodec.inference.model import Model
-from vaecodec.network.weight_files import shipped_weights_path, weights_path
+from vaecodec.network.weight_files import (
+    read_weight_file,
+    receive_weights,
+    shipped_weights_path,
+    weights_path,
+)
 from vaecodec.network.weights import find_weights, load_weights
 from vaecodec.places import Place, place
 
@@ -111,6 +116,18 @@ class ModelReference:
         """How many files at a time use the machine well."""
         backend = choose_backend(self.backend, self.device)
         return available_cores() if backend == "onnx" or self.device == "cpu" else 2
+
+
+def reference_to(
+    path: Place | None, device: str, backend: str, is_fixed: bool = False
+) -> ModelReference:
+    """The model of a weight file, as `load_model` names it, for any process; `is_fixed`: name the
+    default model, too, of which others may have another. Raises ModelError."""
+    model_id = None
+    if path is not None or is_fixed:
+        path = shipped_weights_path() if path is None else weights_path(path)
+        model_id = receive_weights(read_weight_file(path), path)
+    return ModelReference(model_id, device, backend)
 
 
 @lru_cache(maxsize=4)
