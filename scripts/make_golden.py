@@ -18,7 +18,7 @@ from vaecodec.codec.encoder import EncodeOptions, encode_picture
 from vaecodec.inference.loading import load_model
 from vaecodec.network.config import NetworkConfig
 from vaecodec.network.vae import VAE
-from vaecodec.network.weight_files import TUNES
+from vaecodec.network.weight_files import SHIPPED, shipped_file
 from vaecodec.picture.picture import Picture
 from vaecodec.training.export import export_model
 from vaecodec.training.klt_start import start_as_klt
@@ -37,7 +37,7 @@ def main() -> None:
     for name, (picture, options) in pictures().items():
         if (GOLDEN / f"{name}.vae").exists():
             continue
-        model = load_model(name, "cpu") if name in TUNES else minute
+        model = load_model(shipped_file(name), "cpu") if name in SHIPPED.values() else minute
         data = encode_picture(picture, model, options)
         symbols, decoded = decode_and_record(data, name)
         (GOLDEN / f"{name}.vae").write_bytes(data)

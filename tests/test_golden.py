@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vaecodec.inference.loading import load_model
-from vaecodec.network.weight_files import SHIPPED, TUNES, identity, shipped_weights_path
+from vaecodec.network.weight_files import CURRENT, SHIPPED, identity, shipped_file
 
 GOLDEN = Path(__file__).parent / "golden"
 SYMBOLS = json.loads((GOLDEN / "symbols.json").read_text())
@@ -20,9 +20,9 @@ from check_golden import decode_and_record  # noqa: E402
 
 
 def test_models_that_ship_are_known_by_their_identities():
-    files = {tune: shipped_weights_path(tune) for tune in TUNES}
-    shipped = {identity(path.read_bytes()).hex(): t for t, path in files.items() if path.exists()}
+    shipped = {identity(shipped_file(name).read_bytes()).hex(): name for name in SHIPPED.values()}
     assert shipped == SHIPPED
+    assert set(CURRENT.values()) <= set(SHIPPED.values()) <= {*SYMBOLS, *LATER}
 
 
 @pytest.fixture(scope="module")

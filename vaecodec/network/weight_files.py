@@ -23,12 +23,14 @@ FIRST_GENERATION = UNNAMED | {"anchors": 6, "elementwise": 0}  # the same of for
 METADATA_ENTRY = "vaecodec"
 MAX_FILE_BYTES = 256 * 2**20
 METRICS = ("visual", "psnr", "ms-ssim")  # what a model can be trained to preserve
-TUNES = METRICS[:2]  # of the models that ship
+# The models that ship, as their files are called, by identity: so that what they say is found
+# without reading all of them, which would take half the time of an `info`.
+SHIPPED = {"4072b9057fcde66e": "psnr", "819045b89b0e97eb": "visual"}
+# Those of them that new files are made with, by what they preserve. The others are for old files.
+CURRENT = {"visual": "visual", "psnr": "psnr"}
+TUNES = tuple(CURRENT)
 DEFAULT_TUNE = "visual"
 _DEFAULT = "default"
-# By identity: the models that ship, so that what they say is found without reading all of them,
-# which would take half the time of an `info`.
-SHIPPED = {"4072b9057fcde66e": "psnr", "819045b89b0e97eb": "visual"}
 
 AnyPlace = TypeVar("AnyPlace", bound=Place)
 
@@ -42,8 +44,13 @@ class Description:
 
 
 def shipped_weights_path(tune: str = DEFAULT_TUNE) -> Path:
-    """The model of one of TUNES that ships with the package, beside it in a checkout."""
-    name = f"{tune}.safetensors"
+    """The current model of one of TUNES, which ships with the package."""
+    return shipped_file(CURRENT[tune])
+
+
+def shipped_file(name: str) -> Path:
+    """One of SHIPPED, in the package or beside it in a checkout."""
+    name = f"{name}.safetensors"
     package = Path(__file__).parents[1]
     installed = package / "models" / name
     return installed if installed.exists() else package.parent / "models" / name
@@ -89,7 +96,7 @@ def find_weight_file(model_id: bytes) -> tuple[Place, bytes] | None:
     none."""
     if model_id in _received:
         return _received[model_id]
-    shipped = [shipped_weights_path(SHIPPED[model_id.hex()])] if model_id.hex() in SHIPPED else []
+    shipped = [shipped_file(SHIPPED[model_id.hex()])] if model_id.hex() in SHIPPED else []
     for path in chain(shipped, known_weight_files()):  # so that seldom more than one is read
         try:
             data = read_weight_file(path)
@@ -140,7 +147,7 @@ def find_description(model_id: bytes) -> Description | None:
     """What the known weight file of a model says, None where there is none."""
     try:
         if model_id.hex() in SHIPPED:
-            return describe_weights(_header_of(shipped_weights_path(SHIPPED[model_id.hex()])))
+            return describe_weights(_header_of(shipped_file(SHIPPED[model_id.hex()])))
         found = find_weight_file(model_id)
         return None if found is None else describe_weights(found[1])
     except (OSError, ValueError, KeyError, TypeError):

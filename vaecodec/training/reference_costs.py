@@ -11,7 +11,7 @@ from vaecodec.evaluation.reference_codecs import REFERENCE_CODECS, AnyReferenceC
 from vaecodec.network.distortion import distortion
 from vaecodec.network.rate_distortion import quality_lambda
 from vaecodec.network.vae import VAE, network_from_weights
-from vaecodec.network.weight_files import shipped_weights_path
+from vaecodec.network.weight_files import DEFAULT_TUNE, TUNES, shipped_weights_path
 from vaecodec.network.weights import load_weights
 
 SHIPPED = "the shipped model"
@@ -36,8 +36,7 @@ def reference_costs(
             ladder = codec.ladder[tried]
             costs = [_best_costs(crop, codec, ladder, levels, metric) for crop in crops]
             yield title, float(np.mean(costs))
-    tuned = shipped_weights_path(metric)
-    weights = load_weights(tuned if tuned.exists() else shipped_weights_path())
+    weights = load_weights(shipped_weights_path(metric if metric in TUNES else DEFAULT_TUNE))
     yield SHIPPED, validate(network_from_weights(weights), crops)
 
 
