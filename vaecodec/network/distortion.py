@@ -23,8 +23,14 @@ LUMA = (0.299, 0.587, 0.114)
 def distortion(x_hat: Tensor, x: Tensor, metric: str) -> Tensor:
     """Per sample `[B]`, of pictures `[B, 3, H, W]` in 0..1; `metric`: one of weight_files.METRICS.
 
-    Sides under SMALLEST_SIDE, where the other metrics see nothing, are compared by MSE.
+    Sides under SMALLEST_SIDE, where the other metrics see nothing, are compared by MSE. In float32
+    whatever the network computes in: variances are small differences.
     """
+    with torch.autocast(x.device.type, enabled=False):
+        return _distortion(x_hat.float(), x.float(), metric)
+
+
+def _distortion(x_hat: Tensor, x: Tensor, metric: str) -> Tensor:
     mse = (x_hat - x).square().mean((1, 2, 3)) * 255**2
     if metric == "psnr" or min(x.shape[2:]) < SMALLEST_SIDE:
         return mse
