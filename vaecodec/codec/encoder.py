@@ -150,7 +150,7 @@ class PictureEncoder:
         for chunk in self._model.in_parallel(encode_one, list(range(len(self._grid)))):
             slices.append(chunk)
             report(len(slices) / len(self._grid))
-        return self._lossless.replace_larger(self._chunks, slices, self._model.in_parallel)
+        return self._lossless.replace_poorer(self._chunks, slices, self._model.in_parallel)
 
     def _file(self, level: int, chunks: list[Chunk]) -> bytes:
         height, width = self._samples.shape[:2]
