@@ -11,12 +11,13 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
 from vaecodec.errors import UsageError
+from vaecodec.remote_faults import WITH_BUCKETS, check_keys, told_as_os_errors, without_secrets
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
 # What brings the file system of a scheme, where fsspec does not: an extra of ours, or a package.
@@ -141,7 +142,10 @@ class RemotePath:
             raise ValueError("write_whole writes")
         file: BinaryIO | None = None
         system, path = self._system()
-        with self._faults():
+        with self._faults(system, path):
+            if self.scheme in WITH_BUCKETS and "/" not in path.strip("/"):
+                system.info(path)  # which says whether the bucket can be used at all
+                raise IsADirectoryError(errno.EISDIR, "is a bucket")
             with system.open(path, "rb") as source:
                 size = getattr(source, "size", None)
                 if not isinstance(size, int):
@@ -165,7 +169,7 @@ class RemotePath:
         """What a folder holds, and whether each is a folder; names that lead elsewhere are left
         out."""
         system, path = self._system()
-        with self._faults():
+        with self._faults(system, path):
             entries = system.ls(path, detail=True)
             system.invalidate_cache(path)  # fsspec would keep every listing
         base = self.url.partition("?")[0].rstrip("/") + "/"
@@ -185,7 +189,7 @@ class RemotePath:
     def glob(self) -> list["RemotePath"]:
         """What the address matches, read as a pattern, in order."""
         system, path = self._system()
-        with self._faults():
+        with self._faults(system, path):
             names = sorted(system.glob(path))
             system.invalidate_cache()
         start = self.url[: -len(path)]  # scheme, and host where paths have none
@@ -195,7 +199,7 @@ class RemotePath:
         """Make the folder with all above it; object stores have none."""
         if self.scheme not in _OBJECT_STORES and not self.is_web:
             system, path = self._system()
-            with self._faults():
+            with self._faults(system, path):
                 system.makedirs(path, exist_ok=True)
 
     def put(self, file: BinaryIO, size_bytes: int, overwrite: bool) -> None:
@@ -204,7 +208,7 @@ class RemotePath:
         if self.is_web:
             raise PermissionError(errno.EROFS, "can only be read; name another output")
         system, path = self._system()
-        with self._faults():
+        with self._faults(system, path):
             if not overwrite and system.exists(path):
                 raise FileExistsError(errno.EEXIST, "exists")
             if self.scheme in _OBJECT_STORES:
@@ -222,12 +226,13 @@ class RemotePath:
 
     def _info(self) -> dict[str, Any]:
         system, path = self._system()
-        with self._faults():
+        with self._faults(system, path, asks_bucket=False):
             info: dict[str, Any] = system.info(path)
             return info
 
     def _system(self) -> tuple[Any, str]:
         """fsspec's file system, and the path in it. Raises UsageError."""
+        check_keys(self.url)
         try:
             from fsspec.core import url_to_fs
 
@@ -239,26 +244,10 @@ class RemotePath:
             raise UsageError(f"{self}: cannot be used: {without_secrets(str(error))}") from None
         return system, str(path)
 
-    @contextmanager
-    def _faults(self) -> Iterator[None]:
-        """Whatever a file system raises is an OSError with a reason that can be shown."""
-        try:
-            yield
-        except FileNotFoundError:
-            raise FileNotFoundError(errno.ENOENT, "no such file or folder") from None
-        except (FileExistsError, IsADirectoryError, NotADirectoryError):
-            raise
-        except PermissionError as error:
-            reason = error.strerror if error.errno == errno.EROFS else "no permission"
-            raise PermissionError(errno.EACCES, reason) from None
-        except TimeoutError:
-            raise TimeoutError(errno.ETIMEDOUT, "no answer in time") from None
-        except Exception as error:  # each has kinds of its own
-            if getattr(error, "status", None) in (401, 403):
-                raise PermissionError(errno.EACCES, "no permission") from None
-            text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            hidden = without_secrets(text.replace(self.url, str(self)))
-            raise OSError(getattr(error, "errno", None) or errno.EIO, hidden) from None
+    def _faults(
+        self, system: Any, path: str, asks_bucket: bool = True
+    ) -> AbstractContextManager[None]:
+        return told_as_os_errors(system, path, self.url, asks_bucket)
 
 
 Place: TypeAlias = Path | RemotePath
@@ -287,13 +276,6 @@ def children(folder: Place) -> Iterator[tuple[Place, bool]]:
                 yield Path(entry.path), True
             elif _may_be_file(entry):
                 yield Path(entry.path), False
-
-
-def without_secrets(text: str) -> str:
-    """A text without users and passwords of the addresses in it, and without their queries."""
-    text = re.sub(r"(https?://[^\s?'\"]*)\?[^\s'\"]*", r"\1?...", text)
-    text = re.sub(r"://[^/@\s:]+:(?![0-9]+(?:/|$))[^@\s]*@", "://...@", text)
-    return re.sub(r"://[^/@\s]*@", "://...@", text)
 
 
 def _is_plain(name: str) -> bool:

@@ -121,7 +121,9 @@ class Run:
             if job is None:
                 self.is_complete = not self._suspects
                 return
-            if self._is_done(job):
+            if job.fault is not None:
+                yield FileOutcome(job, fault=FileAccessError(job.fault))
+            elif self._is_done(job):
                 yield FileOutcome(job)
             elif job.is_there:
                 fault = OutputExistsError(f"{job.target}: exists", "overwrite")

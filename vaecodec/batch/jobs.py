@@ -18,11 +18,13 @@ class FileJob:
     """One file to make from another, or to check where there is no `target`.
 
     `is_there`: whether the target was, when its folder was listed; None where that was not asked.
+    `fault`: why there is nothing to do, as of a folder that cannot be listed.
     """
 
     source: Place
     target: Place | None = None
     is_there: bool | None = None
+    fault: str | None = None
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,6 @@ def attempt(task: FileTask, job: FileJob, weights: bytes | None = None) -> FileO
     try:
         if weights is not None:
             receive_weights(weights)
-        if not isinstance(job.source, RemotePath) and job.source.is_dir():
-            raise FileAccessError(f"{job.source}: cannot read this folder")
         if job.target is not None:
             _make_folder(job.target.parent)
         return FileOutcome(job, task(job))

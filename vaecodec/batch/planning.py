@@ -33,7 +33,8 @@ class ManyFiles:
     `sources`: files, folders and patterns; `output`: folder, None for beside the sources, or where
     the command runs for those in the web; `suffix`: of the results, None where there are none;
     `wanted`: whether a name is that of an input; `recursive`: take folders with all below them;
-    `is_looked_up`: tell which outputs are there already.
+    `is_looked_up`: tell which outputs are there already; `pass_over`: called with each file of a
+    folder that is no input.
     """
 
     sources: Iterable[Place]
@@ -42,6 +43,7 @@ class ManyFiles:
     wanted: IsWanted
     recursive: bool = False
     is_looked_up: bool = False
+    pass_over: Callable[[Place], object] = lambda path: None
 
     def jobs(self) -> Iterator[FileJob]:
         """What is to do, in the order of folders and names. A folder's tree is kept.
@@ -59,7 +61,8 @@ class ManyFiles:
         order = sorted(waiting, key=str, reverse=True)  # a folder before those below it
         while order:
             target = order.pop()
-            files, below = self._read(waiting.pop(target))
+            files, below, faults = self._read(waiting.pop(target))
+            yield from faults
             yield from self._jobs_in(target, files)
             known = set(waiting)
             for folder in below:
@@ -88,22 +91,24 @@ class ManyFiles:
         """Whether a source is one; elsewhere, what has the suffix of an input is not asked for."""
         return not (isinstance(source, RemotePath) and self.wanted(source)) and source.is_dir()
 
-    def _read(self, sources: _Sources) -> tuple[list[Place], list[Place]]:
-        """Files to work on, and folders below. Folders that cannot be read are among the files, and
-        fail as such."""
-        files, below = dict(sources.files), []
+    def _read(self, sources: _Sources) -> tuple[list[Place], list[Place], list[FileJob]]:
+        """Files to work on, folders below, and folders that cannot be read."""
+        files, below, faults = dict(sources.files), [], []
         for folder in sources.folders:
             try:
                 found = sorted(children(folder), key=lambda child: child[0].name)
-            except OSError:
-                files[folder] = None
+            except OSError as error:
+                told = f"{folder}: cannot read this folder: {error.strerror}"
+                faults.append(FileJob(folder, fault=told))
                 continue
             for child, is_folder in found:
-                if not is_folder and self.wanted(child):
+                if is_folder:
+                    below += [child] * self.recursive
+                elif self.wanted(child):
                     files[child] = None
-                elif is_folder and self.recursive:
-                    below.append(child)
-        return list(files), below
+                else:
+                    self.pass_over(child)
+        return list(files), below, faults
 
     def _jobs_in(self, folder: Place, sources: list[Place]) -> Iterator[FileJob]:
         """The jobs whose outputs share a folder. Inputs that would share an output (a.png and

@@ -164,11 +164,11 @@ def run_many(
     """
     from vaecodec.batch.manifest import Manifest
 
-    passed_over = _PassedOver(many.wanted, many.suffix, hint_for)
+    passed_over = _PassedOver(many.suffix, hint_for)
     if batch.scheduler is not None:
         many = _seen_by_workers(many)
     is_looked_up = many.suffix is not None and not getattr(task, "force", False)
-    many = replace(many, wanted=passed_over.is_wanted, is_looked_up=is_looked_up)
+    many = replace(many, pass_over=passed_over.add, is_looked_up=is_looked_up)
     jobs = many.jobs()
     ahead = list(islice(jobs, PLANNED_AHEAD))
     if not ahead:
@@ -260,20 +260,12 @@ def _seen_by_workers(many: "ManyFiles") -> "ManyFiles":
 class _PassedOver:
     """Counts the files of folders that are no inputs, by suffix."""
 
-    def __init__(
-        self,
-        wanted: Callable[[Place], bool],
-        suffix: str | None,
-        hint_for: Callable[[str], str] | None,
-    ):
-        self._wanted, self._suffix, self._hint_for = wanted, suffix, hint_for
+    def __init__(self, suffix: str | None, hint_for: Callable[[str], str] | None):
+        self._suffix, self._hint_for = suffix, hint_for
         self._counts: Counter[str] = Counter()
 
-    def is_wanted(self, path: Place) -> bool:
-        if self._wanted(path):
-            return True
+    def add(self, path: Place) -> None:
         self._counts[path.suffix.lower() or path.name] += 1
-        return False
 
     def said(self) -> str:
         """How many there are, with what would help; our own outputs are none that anyone
