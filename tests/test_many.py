@@ -16,6 +16,7 @@ from vaecodec.__main__ import main
 from vaecodec.batch.encoding import EncodeTask
 from vaecodec.batch.engine import Engine
 from vaecodec.batch.jobs import FileJob, FileOutcome
+from vaecodec.batch.manifest import COLUMNS, Manifest
 from vaecodec.inference.loading import ModelReference, loader_of
 from vaecodec.network import weight_files
 from vaecodec.network.weight_files import forget_received
@@ -122,7 +123,7 @@ def test_a_record_is_gone_on_from(photos: Path, tmp_path: Path, tiny_model_path:
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 1 and result.stdout.startswith("3 done, 1 failed")
     lines = [json.loads(line) for line in record.read_text().splitlines()]
-    assert [tuple(line) for line in lines] == [vaecodec_columns()] * 4
+    assert [tuple(line) for line in lines] == [COLUMNS] * 4
     by_name = {Path(line["source"]).name: line for line in lines}
     assert "broken.png" in by_name["broken.png"]["fault"]
     assert by_name["0.png"]["bytes"] == (tmp_path / "out" / "0.vae").stat().st_size
@@ -138,10 +139,17 @@ def test_a_record_is_gone_on_from(photos: Path, tmp_path: Path, tiny_model_path:
     assert result.exit_code == 1 and "is not a record" in result.stderr
 
 
-def vaecodec_columns() -> tuple[str, ...]:
-    from vaecodec.batch.manifest import COLUMNS
-
-    return COLUMNS
+def test_of_a_file_that_is_done_again_the_last_line_counts(tmp_path: Path):
+    record = tmp_path / "run.jsonl"
+    lines = [("a", None), ("b", "broken"), ("a", "gone"), ("b", None), ("c", None)]
+    for source, fault in lines:
+        values = [source, f"{source}.vae", 1, None, None, 0.1, fault]
+        with record.open("a") as file:
+            print(json.dumps(dict(zip(COLUMNS, values, strict=True))), file=file)
+    manifest = Manifest(record)
+    done = {name: manifest.is_done(FileJob(Path(name), Path(f"{name}.vae"))) for name in "abcd"}
+    manifest.close()
+    assert done == {"a": False, "b": True, "c": True, "d": False}
 
 
 def test_a_client_holds_no_more_for_more_files():

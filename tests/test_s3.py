@@ -229,7 +229,10 @@ def test_a_user_who_may_do_nothing(call, bucket, tmp_path: Path, monkeypatch: py
     s3fs.S3FileSystem.clear_instance_cache()
     monkeypatch.setattr("moto.settings.INITIAL_NO_AUTH_ACTION_COUNT", 0)
     out = tmp_path / "out"
-    for words in (["s3://photos/a.png", "-o", tmp_path / "a.vae"], ["s3://photos", "-r", "-o", out]):
+    for words in (
+        ["s3://photos/a.png", "-o", tmp_path / "a.vae"],
+        ["s3://photos", "-r", "-o", out],
+    ):
         result = call("encode", *words)
         told = f"vaecodec: {words[0]}: cannot read: no permission; {CHECK_KEYS}\n"
         assert result.exit_code == 1 and result.stderr.startswith(told)

@@ -47,15 +47,18 @@ class Manifest:
             raise FileAccessError(f"{path}: cannot be used: {error.strerror or error}") from None
 
     def _read(self) -> None:
-        done = set()
+        keys, failed = array("Q"), bytearray()
         whole = 0
         for line in read_lines(self.path):
             whole += len(line)
             record = record_of(line, self.path)
-            key = _key(record["source"], record["target"])
-            done.discard(key) if record["fault"] else done.add(key)
+            keys.append(_key(record["source"], record["target"]))
+            failed.append(record["fault"] is not None)
         self._file.truncate(whole)
-        self._done = array("Q", np.sort(np.fromiter(done, np.uint64, len(done))).tobytes())
+        # Backwards, for the first of equal ones is found.
+        found, where = np.unique(np.frombuffer(keys, np.uint64)[::-1], return_index=True)
+        done = found[np.frombuffer(failed, np.bool_)[::-1][where] == 0]
+        self._done = array("Q", done.tobytes())
 
     def is_done(self, job: FileJob) -> bool:
         """Whether a job was done before; of those that differ in a query alone, which is not
