@@ -15,7 +15,7 @@ import vaecodec
 from vaecodec.__main__ import main
 from vaecodec.batch.encoding import EncodeTask
 from vaecodec.batch.engine import Engine
-from vaecodec.batch.jobs import FileJob, FileOutcome
+from vaecodec.batch.jobs import FileJob, FileOutcome, attempt
 from vaecodec.batch.manifest import COLUMNS, Manifest
 from vaecodec.inference.loading import ModelReference, loader_of
 from vaecodec.network import weight_files
@@ -114,6 +114,30 @@ def test_a_worker_without_the_model_gets_it(
     outcomes = list(Engine(Immediate(work), lambda: 1).run(jobs, task))
     assert [outcome.fault for outcome in outcomes] == [None] * 3
     assert sent == [False, True, False, False]
+
+
+def test_what_a_lost_worker_had_written_already_is_done(
+    photos: Path, tmp_path: Path, tiny_model_path: Path
+):
+    """Whoever does the file again finds the same file there; another is left alone, and a fault."""
+    model_id = weight_files.receive_weights(tiny_model_path.read_bytes())
+    task = EncodeTask(ModelReference(model_id), effort=0, with_digest=True)
+    target = tmp_path / "0.vae"
+    job = FileJob(photos / "0.png", target, is_there=False)
+    first = attempt(task, job)
+    written = target.stat()
+    again = attempt(task, job)
+    assert first.fault is None and again.fault is None
+    assert again.report.facts["sha256"] == first.report.facts["sha256"]
+    assert again.report.facts["bytes_out"] == written.st_size
+    assert (target.stat().st_ino, target.stat().st_mtime_ns) == (
+        written.st_ino,
+        written.st_mtime_ns,
+    )
+    target.write_bytes(b"mine")
+    assert "0.vae: exists" in str(attempt(task, job).fault) and target.read_bytes() == b"mine"
+    unlisted = FileJob(photos / "0.png", target)
+    assert "0.vae: exists" in str(attempt(task, unlisted).fault)
 
 
 def test_a_record_is_gone_on_from(photos: Path, tmp_path: Path, tiny_model_path: Path):
