@@ -62,7 +62,8 @@ def dask_cluster(scheduler: str) -> Iterator[Engine]:
         raise UsageError(
             "a scheduler needs the package distributed: pip install 'vaecodec[cluster]'"
         ) from None
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # it is said in our words
+    for name in ("distributed", "distributed.client", "tornado.application"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is said in our words
     where = {"scheduler_file": scheduler} if scheduler.endswith(".json") else {"address": scheduler}
     try:
         client = Client(**where, timeout=_CONNECT_SECONDS, set_as_default=False)
