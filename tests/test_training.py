@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -19,6 +20,7 @@ from click.testing import CliRunner, Result
 from conftest import QUICK, TINY, make_photo
 from PIL import Image
 from safetensors import safe_open
+from safetensors.numpy import load_file
 
 from vaecodec.__main__ import main
 from vaecodec.codec.decoder import decode_picture
@@ -102,6 +104,32 @@ def test_from_folder_to_model_to_file(finished: tuple[Result, Path], tmp_path: P
     )
     assert decoded.exit_code == 0
     assert psnr_db(np.asarray(Image.open(photo)), np.asarray(Image.open(back))) > 22
+
+
+def test_pictures_at_an_address_make_the_same_model(folder: Path, tmp_path: Path):
+    store = fsspec.filesystem("memory")
+    store.put(str(folder), "/photos", recursive=True)
+    made = []
+    for number, pictures in enumerate((folder, "memory://photos")):
+        out = tmp_path / str(number) / "m.safetensors"
+        out.parent.mkdir()
+        result = train(pictures, "-o", out, "--steps", 2, *TINY)
+        assert result.exit_code == 0, result.output
+        splits = json.loads((out.with_suffix(".run") / "pictures.json").read_text())["splits"]
+        made.append((splits, load_file(out)))
+    (splits, tensors), (same_splits, same_tensors) = made
+    assert same_splits == splits and set(same_tensors) == set(tensors)
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(same_tensors[name], tensor, err_msg=name)
+    run = tmp_path / "1" / "m.run"
+    assert json.loads((run / "options.json").read_text())["folder"] == "memory://photos"
+    assert "finished already" in train("--resume", run).stderr
+    store.rm("/photos", recursive=True)
+    result = train("memory://photos", "-o", tmp_path / "x.safetensors")
+    assert result.exit_code == 2 and "memory://photos: no such folder" in result.stderr
+    result = train("sftp://me:hidden@host/photos", "-o", tmp_path / "x.safetensors")
+    assert result.exit_code == 2 and "sftp://...@host/photos: leave user" in result.stderr
+    assert "hidden" not in result.output
 
 
 def test_others_are_measured_on_the_pictures_of_validation(finished: tuple[Result, Path]):

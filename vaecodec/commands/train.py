@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vaecodec.cli.options import LOCAL_PATH
+from vaecodec.cli.options import LOCAL_PATH, PATH
 from vaecodec.cli.param_types import POSITIVE, NumberType
 from vaecodec.cli.progress import Progress
 from vaecodec.errors import UsageError
+from vaecodec.places import Place, RemotePath
 
 if TYPE_CHECKING:
     from vaecodec.network.config import NetworkConfig
@@ -28,7 +29,7 @@ PRESET_NAMES = ("tiny", "small", "base", "large")
 @click.command(
     epilog="Exit codes: 0 done or interrupted and saved, 1 training failed, 2 wrong usage."
 )
-@click.argument("folder", type=LOCAL_PATH, required=False)
+@click.argument("folder", type=PATH, required=False)
 @click.option(
     "-o",
     "--output",
@@ -66,7 +67,7 @@ PRESET_NAMES = ("tiny", "small", "base", "large")
     help="What to preserve: what people see (visual, the default for new models), or a measure;"
     " with --from by default what that model preserves.",
 )
-@click.option("--val", type=LOCAL_PATH, help="Validate on this folder instead of a part of FOLDER.")
+@click.option("--val", type=PATH, help="Validate on this folder instead of a part of FOLDER.")
 @click.option(
     "--denoise",
     type=NumberType(0, 50),
@@ -99,7 +100,7 @@ PRESET_NAMES = ("tiny", "small", "base", "large")
 )
 @click.option("--json-log", is_flag=True, help="Report as JSON, a line for each step.")
 def train(
-    folder: Path | None, resume: Path | None, compare: bool, json_log: bool, **settings: Any
+    folder: Place | None, resume: Path | None, compare: bool, json_log: bool, **settings: Any
 ) -> None:
     """Train a model on a folder of pictures.
 
@@ -136,7 +137,7 @@ def train(
 
 
 def _fresh(
-    folder: Path,
+    folder: Place,
     output: Path | None,
     run: Path | None,
     preset: str,
@@ -144,7 +145,7 @@ def _fresh(
     steps: int | None,
     start: Path | None,
     metric: str | None,
-    val: Path | None,
+    val: Place | None,
     denoise: float,
     changes: tuple[str, ...],
     device: str,
@@ -155,8 +156,8 @@ def _fresh(
 
     if hours is not None and steps is not None:
         raise UsageError("give --hours or --steps, not both")
-    if not folder.is_dir():
-        raise UsageError(f"{folder}: no such folder of pictures")
+    for pictures in (folder, *([val] if val is not None else [])):
+        _check_folder(pictures)
     output = output or Path(f"{folder.resolve().name}.safetensors")
     run = run or output.with_suffix(".run")
     start, config, recipe, usual_metric = _beginning(start, preset, changes)
@@ -186,6 +187,16 @@ def _fresh(
     if os.environ.get("RANK", "0") == "0":
         _begin(options)
     return options
+
+
+def _check_folder(pictures: Place) -> None:
+    """Raise UsageError for a folder of pictures that is not there, and for an address with secrets,
+    which a run would keep."""
+    if isinstance(pictures, RemotePath) and pictures.url != str(pictures):
+        told = "leave user, password and query out of the address, which the run keeps"
+        raise UsageError(f"{pictures}: {told}")
+    if not pictures.is_dir():
+        raise UsageError(f"{pictures}: no such folder of pictures")
 
 
 def _beginning(

@@ -1,18 +1,18 @@
-"""Crops from a folder of pictures: found, split, decoded within bounded memory, in an order that a
-seed fixes."""
+"""Crops from a folder of pictures, here or at an address: found, split, decoded within bounded
+memory, in an order that a seed fixes."""
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from vaecodec.atomic_files import write_json
 from vaecodec.errors import PictureError, UsageError
 from vaecodec.picture.reader import MAX_PICTURE_PIXELS, picture_size, read_rgb
+from vaecodec.places import Place, RemotePath
 from vaecodec.training.options import TrainOptions
 from vaecodec.training.patterns import draw_pattern
 
@@ -32,7 +32,9 @@ class TrainingPicture:
     split: str
 
 
-def scan_folder(folder: Path, min_side: int) -> tuple[list[TrainingPicture], list[tuple[str, str]]]:
+def scan_folder(
+    folder: Place, min_side: int
+) -> tuple[list[TrainingPicture], list[tuple[str, str]]]:
     """All pictures under `folder`, and (path, reason) of the files that were left out.
 
     The split depends on the name of the file inside the folder alone, so that adding pictures moves
@@ -41,8 +43,7 @@ def scan_folder(folder: Path, min_side: int) -> tuple[list[TrainingPicture], lis
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
     sources, skipped = [], []
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")):
-        name = path.relative_to(folder).as_posix()
+    for name, path in _files_in(folder):
         try:
             width, height = picture_size(path, MAX_PICTURE_PIXELS)
         except (PictureError, UsageError) as error:
@@ -53,6 +54,23 @@ def scan_folder(folder: Path, min_side: int) -> tuple[list[TrainingPicture], lis
         else:
             sources.append(TrainingPicture(name, width, height, split_of(name)))
     return sources, skipped
+
+
+def _files_in(folder: Place, inside: str = "") -> Iterator[tuple[str, Place]]:
+    """All files of a tree but hidden ones, by their names inside it. Raises UsageError."""
+    if not isinstance(folder, RemotePath):
+        paths = (p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
+        yield from ((path.relative_to(folder).as_posix(), path) for path in sorted(paths))
+        return
+    try:
+        found = sorted(folder.children(), key=lambda child: child[0].name)
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot be listed: {error.strerror}") from None
+    for child, is_folder in found:
+        if is_folder:
+            yield from _files_in(child, f"{inside}{child.name}/")
+        elif not child.name.startswith("."):
+            yield f"{inside}{child.name}", child
 
 
 def split_of(name: str) -> str:
@@ -84,7 +102,7 @@ class CropSampler:
 
     def __init__(
         self,
-        folder: Path,
+        folder: Place,
         sources: Sequence[TrainingPicture],
         seed: int,
         pool_bytes: int,

@@ -7,6 +7,7 @@ from typing import Any
 
 from vaecodec.network.config import NetworkConfig
 from vaecodec.network.weight_files import metric_of_card
+from vaecodec.places import Place, place
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ FINE_TUNING = Recipe(lr=3e-4, late_share=1.0, ema=0.998)
 class TrainOptions:
     """What to train on and for how long. Exactly one of `hours` and `steps` is set."""
 
-    folder: Path
+    folder: Place
     output: Path
     run: Path
     config: NetworkConfig
@@ -53,7 +54,7 @@ class TrainOptions:
     steps: int | None = None
     start: Path | None = None
     metric: str = "visual"  # one of weight_files.METRICS
-    validation_folder: Path | None = None
+    validation_folder: Place | None = None
     device: str = "auto"
     precision: str = "auto"  # decided anew by every machine that the run comes to
     seed: int = 0
@@ -75,11 +76,10 @@ class TrainOptions:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "TrainOptions":
-        paths = {
-            n: Path(values[n])
-            for n in ("folder", "output", "run", "start", "validation_folder")
-            if values[n]
+        paths: dict[str, Place] = {
+            n: Path(values[n]) for n in ("output", "run", "start") if values[n]
         }
+        paths |= {n: place(values[n]) for n in ("folder", "validation_folder") if values[n]}
         parts = {"config": NetworkConfig(**values["config"]), "recipe": Recipe(**values["recipe"])}
         values = {**values, "metric": metric_of_card(values)}
         return cls(**{**values, **paths, **parts})
