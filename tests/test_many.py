@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 import tracemalloc
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +17,8 @@ from vaecodec.__main__ import main
 from vaecodec.batch.encoding import EncodeTask
 from vaecodec.batch.engine import Engine
 from vaecodec.batch.jobs import FileJob, FileOutcome, attempt
-from vaecodec.batch.manifest import COLUMNS, Manifest
+from vaecodec.batch.manifest import Manifest
+from vaecodec.batch.record_lines import COLUMNS
 from vaecodec.inference.loading import ModelReference, loader_of
 from vaecodec.network import weight_files
 from vaecodec.network.weight_files import forget_received
@@ -174,6 +176,42 @@ def test_of_a_file_that_is_done_again_the_last_line_counts(tmp_path: Path):
     done = {name: manifest.is_done(FileJob(Path(name), Path(f"{name}.vae"))) for name in "abcd"}
     manifest.close()
     assert done == {"a": False, "b": True, "c": True, "d": False}
+
+
+def test_a_record_as_a_table_has_a_row_for_each_file_and_is_gone_on_from(
+    photos: Path, tmp_path: Path, tiny_model_path: Path
+):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra parquet is not installed")
+    table, lines = tmp_path / "run.parquet", tmp_path / "run.jsonl"
+    words = ["encode", str(photos), "-o", str(tmp_path / "out"), "--manifest", str(table)]
+    words += ["--model", str(tiny_model_path), "--effort", "0"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1 and result.stdout.startswith("3 done, 1 failed")
+    rows = parquet.read_table(table).to_pylist()
+    assert rows == [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [Path(row["source"]).name for row in rows if row["fault"]] == ["broken.png"]
+    lines.unlink()  # the table alone says what was done
+    Image.fromarray(make_photo(40, 50)).save(photos / "broken.png")
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0 and result.stdout.startswith("1 done, 0 failed, 3 skipped")
+    assert len(lines.read_text().splitlines()) == 5
+    rows = parquet.read_table(table).to_pylist()
+    assert len(rows) == 4 and not [row for row in rows if row["fault"]]
+    lines.unlink()
+    table.write_bytes(b"PAR1 no more")
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1 and result.stderr.count("\n") == 1
+    assert f"{table}: is not a record" in result.stderr
+
+
+def test_a_table_without_its_package_is_refused_before_any_work(
+    photos: Path, tmp_path: Path, tiny_model_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    words = ["encode", str(photos), "-o", str(tmp_path / "out"), "--model", str(tiny_model_path)]
+    result = CliRunner().invoke(main, [*words, "--manifest", str(tmp_path / "run.parquet")])
+    assert result.exit_code == 2 and "pip install 'vaecodec[parquet]'" in result.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_client_holds_no_more_for_more_files():

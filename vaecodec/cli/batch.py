@@ -54,7 +54,7 @@ MANIFEST = click.option(
     metavar="FILE",
     type=LOCAL_PATH,
     default=None,
-    help="Record each file of many here as JSON lines, and pass over what it says is done.",
+    help="Record each file of many here (.jsonl or .parquet), and pass over what it says is done.",
 )
 SCHEDULER = click.option(
     "--scheduler",
