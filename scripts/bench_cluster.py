@@ -1,0 +1,97 @@
+"""Two Dask workers against one, and against this machine without a cluster.
+
+    python scripts/bench_cluster.py [--pictures 200] [--runs 1] [--model FILE]
+
+Encodes so many small photographs (384x256) with whole commands, in turn: with `--jobs 2`, on a
+cluster of one worker of one thread, and on one of two. Files a second by the clock, which on a
+machine with other work or fewer than two free cores says little, and processor time a file of all
+processes of a setting, which says what the cluster itself costs: client, scheduler and workers.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+import psutil
+from check_cluster import COMMAND, Cluster, cluster_in, make_pictures
+
+from vaecodec.processor import processor_line
+
+
+def processor_seconds(cluster: Cluster | None) -> float:
+    """Of a cluster's processes until now."""
+    if cluster is None or cluster.scheduler is None:
+        return 0.0
+    spent = [psutil.Process(p.pid).cpu_times() for p in (cluster.scheduler, *cluster.workers)]
+    return sum(times.user + times.system for times in spent)
+
+
+def measure(words: list[str], cluster: Cluster | None) -> tuple[float, float]:
+    """Seconds by the clock and of the processor that a command takes, its cluster's with them."""
+    before, started = processor_seconds(cluster), time.monotonic()
+    process = os.posix_spawn(
+        words[0],
+        words,
+        os.environ,
+        file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)],
+    )
+    _, status, usage = os.wait4(process, 0)
+    if status:
+        sys.exit(f"failed: {' '.join(words)}")
+    own = usage.ru_utime + usage.ru_stime
+    return time.monotonic() - started, own + processor_seconds(cluster) - before
+
+
+@click.command()
+@click.option("--pictures", default=200, show_default=True)
+@click.option("--runs", default=1, show_default=True)
+@click.option("--model", type=Path, help="Weight file instead of the shipped one.")
+def main(pictures: int, runs: int, model: Path | None) -> None:
+    """Print a line for each setting, and the ratios."""
+    cores, load = sorted(os.sched_getaffinity(0)), os.getloadavg()[0]
+    click.echo(f"{processor_line()}; cores {cores}, load {load:.1f} before the first run")
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        make_pictures(folder / "in", pictures)
+        words = [*COMMAND, "encode", "-f", str(folder / "in"), "-r", "-o", str(folder / "out")]
+        words += ["--model", str(model)] if model is not None else []
+        settings: dict[str, tuple[list[str], Cluster | None]] = {
+            "no cluster": (["--jobs", "2"], None)
+        }
+        for count, told in ((1, "one worker"), (2, "two workers")):
+            cluster = stack.enter_context(cluster_in(folder / f"dask{count}", count))
+            settings[told] = ["--scheduler", cluster.address], cluster
+        few = [
+            *words[: words.index("-r") - 1],
+            str(folder / "in" / "00"),
+            *words[words.index("-r") :],
+        ]
+        for more, _ in settings.values():  # models are loaded, and sent where they are missing
+            subprocess.run([*few, *more], check=True, stdout=subprocess.DEVNULL)
+        taken: dict[str, list[tuple[float, float]]] = {told: [] for told in settings}
+        for _ in range(runs):
+            for told, (more, cluster) in settings.items():
+                taken[told].append(measure([*words, *more], cluster))
+    rates = {}
+    for told, found in taken.items():
+        wall, processor = (statistics.median(values) for values in zip(*found, strict=True))
+        rates[told] = pictures / wall
+        click.echo(
+            f"{told:11}: {pictures / wall:.2f} files/s by the clock,"
+            f" {1000 * processor / pictures:.0f} ms of the processor a file"
+        )
+    click.echo(
+        f"two workers against one: {rates['two workers'] / rates['one worker']:.2f} times;"
+        f" against no cluster: {rates['two workers'] / rates['no cluster']:.2f} times"
+    )
+
+
+if __name__ == "__main__":
+    os.environ["PYTHONPATH"] = str(Path(__file__).parent.parent)
+    main()
