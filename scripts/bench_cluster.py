@@ -6,6 +6,7 @@ Encodes so many small photographs (384x256) with whole commands, in turn: with `
 cluster of one worker of one thread, and on one of two. Files a second by the clock, which on a
 machine with other work or fewer than two free cores says little, and processor time a file of all
 processes of a setting, which says what the cluster itself costs: client, scheduler and workers.
+First, what giving out a file costs client, scheduler and worker where nothing is done with it.
 """
 
 import os
@@ -21,6 +22,10 @@ import click
 import psutil
 from check_cluster import COMMAND, Cluster, cluster_in, make_pictures
 
+from vaecodec.batch.executors import dask_cluster
+from vaecodec.batch.jobs import FileJob
+from vaecodec.batch.report import FileReport
+from vaecodec.places import place
 from vaecodec.processor import processor_line
 
 
@@ -48,11 +53,45 @@ def measure(words: list[str], cluster: Cluster | None) -> tuple[float, float]:
     return time.monotonic() - started, own + processor_seconds(cluster) - before
 
 
+def nothing(job: FileJob) -> FileReport:
+    """A task that costs nothing."""
+    return FileReport(job.source, job.target)
+
+
+def give_out(address: str, count: int) -> None:
+    """Give out so many jobs of which nothing is done."""
+    source = place("s3://bucket/photos")
+    jobs = (FileJob(source / f"{n:07}.jpg", source / f"{n:07}.vae") for n in range(count))
+    with dask_cluster(address) as engine:
+        done = sum(outcome.fault is None for outcome in engine.run(jobs, nothing))
+    if done != count:
+        sys.exit(f"{count - done} jobs were lost")
+
+
+def say_what_giving_out_costs(cluster: Cluster, count: int) -> None:
+    """A line with the milliseconds of each process."""
+    assert cluster.scheduler is not None
+    processes = {
+        "client": psutil.Process(),
+        "scheduler": psutil.Process(cluster.scheduler.pid),
+        "worker": psutil.Process(cluster.workers[0].pid),
+    }
+    give_out(cluster.address, 50)  # what is imported and connected once
+    before = {name: sum(p.cpu_times()[:2]) for name, p in processes.items()}
+    give_out(cluster.address, count)
+    told = [
+        f"{name} {1000 * (sum(p.cpu_times()[:2]) - before[name]) / count:.2f} ms"
+        for name, p in processes.items()
+    ]
+    click.echo(f"given out and taken back, of the processor a file: {', '.join(told)}")
+
+
 @click.command()
 @click.option("--pictures", default=200, show_default=True)
+@click.option("--tasks", default=5000, show_default=True, help="That do nothing.")
 @click.option("--runs", default=1, show_default=True)
 @click.option("--model", type=Path, help="Weight file instead of the shipped one.")
-def main(pictures: int, runs: int, model: Path | None) -> None:
+def main(pictures: int, tasks: int, runs: int, model: Path | None) -> None:
     """Print a line for each setting, and the ratios."""
     cores, load = sorted(os.sched_getaffinity(0)), os.getloadavg()[0]
     click.echo(f"{processor_line()}; cores {cores}, load {load:.1f} before the first run")
@@ -78,6 +117,9 @@ def main(pictures: int, runs: int, model: Path | None) -> None:
         for _ in range(runs):
             for told, (more, cluster) in settings.items():
                 taken[told].append(measure([*words, *more], cluster))
+        one = settings["one worker"][1]
+        assert one is not None
+        say_what_giving_out_costs(one, tasks)
     rates = {}
     for told, found in taken.items():
         wall, processor = (statistics.median(values) for values in zip(*found, strict=True))
