@@ -68,9 +68,9 @@ class BatchParameters(TypedDict, total=False):
 
     `executor`: any of concurrent.futures or with its interface, or a function that makes one, of
     which a broken one is then replaced; None for the threads of this process. `recursive`: take
-    folders with all below them; `manifest`: a .jsonl or .parquet file that records every file, of which those that
-    it says are done are passed over; `model`, `device`, `backend` as of `Codec`; `on_outcome`:
-    called in this thread with each FileOutcome.
+    folders with all below them; `manifest`: a .jsonl or .parquet file that records every file, of
+    which those that it says are done are passed over; `model`, `device`, `backend` as of `Codec`;
+    `on_outcome`: called in this thread with each FileOutcome.
     """
 
     executor: Executor | Callable[[], Executor] | None

@@ -64,10 +64,13 @@ class ManyFiles:
             files, below, faults = self._read(waiting.pop(target))
             yield from faults
             yield from self._jobs_in(target, files)
-            known = set(waiting)
+            new = []
             for folder in below:
-                waiting[target / folder.name].folders[folder] = None
-            order += sorted(set(waiting) - known, key=str, reverse=True)
+                target_below = target / folder.name
+                if target_below not in waiting:
+                    new.append(target_below)
+                waiting[target_below].folders[folder] = None
+            order += sorted(new, key=str, reverse=True)
 
     def _matching(self, source: Place) -> Iterator[Place]:
         """The source, or what it matches where it is a pattern."""
