@@ -118,7 +118,8 @@ def train(
         options = _fresh(folder, **settings)
     else:
         raise UsageError("name a FOLDER of pictures, or a run to continue with --resume")
-    from vaecodec.training.trainer import Trainer  # torch takes two seconds to import
+    from vaecodec.training.processes import lost_ones_told  # torch takes two seconds to import
+    from vaecodec.training.trainer import Trainer
 
     try:
         trainer = Trainer(options)
@@ -127,7 +128,9 @@ def train(
             shutil.rmtree(options.run)
         raise
     say.start(trainer)
-    if not trainer.run(say.progress, say.line):
+    with lost_ones_told(options.run):
+        is_at_its_end = trainer.run(say.progress, say.line)
+    if not is_at_its_end:
         say.line(f"interrupted and saved; continue with: vaecodec train --resume {options.run}")
         return
     if result := trainer.finish():
