@@ -26,7 +26,8 @@ _MAX_LINE_BYTES = 2**16
 
 
 class LastLines:
-    """Which line counts of each file, in 17 bytes a line, and in 8 a file of those that are done.
+    """Which line counts of each file. Finding out takes 55 bytes a line at most, what is done 8 a
+    file afterwards.
 
     A file is known by a hash of source and target, which one of 10^12 files shares with one of ten
     million others by chance.
