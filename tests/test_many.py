@@ -6,6 +6,7 @@ import sys
 import tracemalloc
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -14,8 +15,9 @@ from PIL import Image
 
 import vaecodec
 from vaecodec.__main__ import main
+from vaecodec.batch import executors
 from vaecodec.batch.encoding import EncodeTask
-from vaecodec.batch.engine import Engine
+from vaecodec.batch.engine import Engine, WorkerLostError
 from vaecodec.batch.jobs import FileJob, FileOutcome, attempt
 from vaecodec.batch.manifest import Manifest
 from vaecodec.batch.record_lines import COLUMNS
@@ -225,6 +227,40 @@ def test_a_client_holds_no_more_for_more_files():
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.5 * peaks[0]
+
+
+class BrokenConnection:
+    """A Dask client of which one result never arrives, although the job ended."""
+
+    status = "running"
+
+    def __init__(self):
+        self.futures: dict[str, object] = {}
+        self.given: Future = Future()
+
+    def get_executor(self, pure: bool):
+        return self
+
+    def subscribe_topic(self, topic: str, handler):
+        pass
+
+    def nthreads(self) -> dict[str, int]:
+        return {"worker": 1}
+
+    def submit(self, *work, key: str) -> Future:
+        self.futures[key] = SimpleNamespace(status="finished")
+        return self.given
+
+
+def test_a_job_whose_result_never_arrives_is_given_out_again(monkeypatch: pytest.MonkeyPatch):
+    client = BrokenConnection()
+    cluster = executors._Cluster(client)
+    ours = cluster.submit(print)
+    cluster.check()
+    assert not ours.done(), "it may still come"
+    monkeypatch.setattr(executors, "_FETCH_SECONDS", 0.0)
+    cluster.check()
+    assert isinstance(ours.exception(), WorkerLostError) and client.given.cancelled()
 
 
 def test_files_go_to_a_dask_cluster(photos: Path, tmp_path: Path, tiny_model_path: Path):

@@ -17,6 +17,7 @@ from vaecodec.errors import UsageError
 WINDOW = 64  # jobs given out at a time, where the number of workers is not known
 _WINDOW_SECONDS = 10.0  # after which a cluster is asked for its size again
 _CONNECT_SECONDS = 10.0
+_FETCH_SECONDS = 60.0  # in which what a job came to has to arrive, once Dask knows that it ended
 
 
 @contextmanager
@@ -94,6 +95,7 @@ class _Cluster(Executor):
         self._jobs: dict[str, tuple[Future[Any], Future[Any]]] = {}  # ours, Dask's
         self._begun: dict[str, str] = {}  # worker by job
         self._losses: Counter[str] = Counter()
+        self._ended: dict[str, float] = {}  # when that was seen, of jobs that ended for Dask
         self.threads, self._asked = 0, -_WINDOW_SECONDS
         client.subscribe_topic(self._topic, self._note_begun)
         client.subscribe_topic("all", self._note_event)
@@ -120,12 +122,31 @@ class _Cluster(Executor):
         except Exception:  # of many kinds, and CommClosedError is an OSError only mostly
             raise _scheduler_lost() from None
         self._asked = time.monotonic()
+        self._take_back_orphans()
+
+    def _take_back_orphans(self) -> None:
+        """Jobs that ended but of which nothing arrives, as where a connection broke meanwhile."""
+        now, known = time.monotonic(), self._client.futures
+        with self._lock:
+            for key in self._jobs:
+                if getattr(known.get(key), "status", "lost") == "pending":
+                    self._ended.pop(key, None)
+                else:
+                    self._ended.setdefault(key, now)
+            late = [key for key, seen in self._ended.items() if now - seen >= _FETCH_SECONDS]
+            for key in late:
+                del self._ended[key]
+            orphans = [self._jobs.pop(key) for key in late if key in self._jobs]
+        for ours, theirs in orphans:
+            theirs.cancel()
+            ours.set_exception(WorkerLostError())
 
     def _finish(self, key: str, theirs: "Future[Any]") -> None:
         with self._lock:
             ours, _ = self._jobs.pop(key, (None, None))
             self._begun.pop(key, None)
             self._losses.pop(key, None)
+            self._ended.pop(key, None)
         if ours is None:  # taken back
             return
         try:
