@@ -48,12 +48,18 @@ def shipped_weights_path(tune: str = DEFAULT_TUNE) -> Path:
     return shipped_file(CURRENT[tune])
 
 
-def shipped_file(name: str) -> Path:
-    """One of SHIPPED, in the package or beside it in a checkout."""
-    name = f"{name}.safetensors"
+def shipped_file(name: str, suffix: str = ".safetensors") -> Path:
+    """What ships of one of SHIPPED, in the package or beside it in a checkout."""
     package = Path(__file__).parents[1]
-    installed = package / "models" / name
-    return installed if installed.exists() else package.parent / "models" / name
+    installed = package / "models" / f"{name}{suffix}"
+    return installed if installed.exists() else package.parent / "models" / installed.name
+
+
+def reduced_file(model_id: bytes) -> Path | None:
+    """Where the map for reduced pictures is of a model that was released without; None of one that
+    does not ship."""
+    name = SHIPPED.get(model_id.hex())
+    return None if name is None else shipped_file(name, ".reduced")
 
 
 def weights_path(model: AnyPlace) -> AnyPlace | Path:

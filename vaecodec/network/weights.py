@@ -5,13 +5,14 @@ Tensors:  net.*    parameters of vae.VAE: float16, float32 (front end, biases), 
                    8-bit activations the ranges in net.*.scale and net.*.zero (float32)
           scale.*  integers of IntegerScaleNetwork
           reduced.weight, reduced.bias    the linear map that stands for g_s at 1/8 of the size
-                   (training/reduced_synthesis), float16 and float32; files of before lack it
+                   (training/reduced_synthesis), float16 and float32; models that were released
+                   without have it in a file of their own beside theirs, NAME.reduced
           tables.y, tables.z              int32 tables (see entropy/tables), one after the other
           tables.y_sizes, tables.z_sizes  int32 lengths of the tables
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from vaecodec.network.weight_files import (
     find_weight_file,
     identity,
     read_weight_file,
+    reduced_file,
 )
 from vaecodec.places import Place
 
@@ -95,9 +97,16 @@ def load_weights(path: Place) -> Weights:
 
 def _unpack(path: Place, data: bytes, model_id: bytes) -> Weights:
     try:
-        return _weights_of(data, model_id)
+        weights = _weights_of(data, model_id)
+        return weights if weights.reduced else replace(weights, reduced=_reduced_beside(model_id))
     except (SafetensorError, ValueError, KeyError, TypeError, IndexError) as error:
         raise ModelError(f"{path}: not a vaecodec model, or a damaged one ({error})") from None
+
+
+def _reduced_beside(model_id: bytes) -> dict[str, np.ndarray]:
+    """The map of a model that ships with one in a file of its own; nothing where there is none."""
+    path = reduced_file(model_id)
+    return load_tensors(path.read_bytes()) if path is not None and path.exists() else {}
 
 
 def _weights_of(data: bytes, model_id: bytes) -> Weights:
