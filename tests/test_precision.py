@@ -14,7 +14,9 @@ from PIL import Image
 
 from vaecodec.__main__ import main
 from vaecodec.network import precision
+from vaecodec.network.config import PRESETS
 from vaecodec.network.precision import choose_precision
+from vaecodec.network.vae import VAE
 from vaecodec.network.weights import load_weights
 
 CPU = torch.device("cpu")
@@ -171,3 +173,18 @@ def test_a_precision_asked_for_stays_when_a_run_goes_on(
     one_more_step(run)
     assert train("--resume", run).stderr.splitlines()[0].endswith("; float32 on cpu")
     assert load_weights(out).card["precision"] == "float32"
+
+
+def test_what_all_of_a_picture_passes_through_is_never_rounded_to_bfloat16():
+    """Without residual blocks g_a and g_s are the same functions under autocast."""
+    torch.manual_seed(0)
+    network = VAE(PRESETS["tiny"])
+    for block in [*network.a1, *network.a2, *network.s2, *network.s1]:
+        torch.nn.init.zeros_(block.leave.weight)
+    x, t = torch.rand(1, 3, 64, 64), torch.full((1,), 2.5)
+    with torch.no_grad():
+        y = network.analyse(x, t)
+        x_hat = network.synthesise(y, t)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(network.analyse(x, t), y)
+            assert torch.equal(network.synthesise(y, t), x_hat)

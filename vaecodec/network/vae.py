@@ -34,6 +34,7 @@ from vaecodec.network.layers import (
     EightBitConv,
     LevelTable,
     ResidualBlock,
+    in_float32,
     squash,
     straight_through_round,
 )
@@ -131,10 +132,10 @@ class VAE(nn.Module):
         h = h.contiguous(memory_format=torch.channels_last)
         for block in self.a1:
             h = _crop(block(h, t), BLOCK_REACH, cut)
-        h = _crop(self.down(h).float(), 1, cut)
+        h = _crop(in_float32(self.down, h), 1, cut)
         for block in self.a2:
             h = _crop(block(h, t), BLOCK_REACH, cut)
-        result: Tensor = self.a_out(h).float()
+        result: Tensor = in_float32(self.a_out, h)
         return result
 
     def synthesise(
@@ -145,10 +146,10 @@ class VAE(nn.Module):
 
         `scale` 2, 4 or 8 gives box averages of the full picture: the last linear layer averages.
         """
-        h = self.s_in(y_hat * self.log_inverse_gain(t).exp()).float() + self.s_bias(t)
+        h = in_float32(self.s_in, y_hat * self.log_inverse_gain(t).exp()) + self.s_bias(t)
         for block in self.s2:
             h = _crop(block(h, t), BLOCK_REACH, cut)
-        h = _crop(self.up(h).float(), 2, cut)
+        h = _crop(in_float32(self.up, h), 2, cut)
         for block in self.s1:
             h = _crop(block(h, t), BLOCK_REACH, cut)
         side = BLOCK // scale
