@@ -58,9 +58,9 @@ def test_pixels_stay_tensors(tiny_model_path: Path, monkeypatch: pytest.MonkeyPa
     seen = []
     analyse = TorchTransforms.analyse
 
-    def watched(self: TorchTransforms, x: torch.Tensor, level: int) -> np.ndarray:
+    def watched(self: TorchTransforms, x: torch.Tensor, *others: object) -> np.ndarray:
         seen.append(type(x))
-        return analyse(self, x, level)
+        return analyse(self, x, *others)
 
     monkeypatch.setattr(TorchTransforms, "analyse", watched)
     monkeypatch.setattr(TorchTransforms, "synthesise", None)  # the way to numpy
