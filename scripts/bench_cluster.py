@@ -1,8 +1,9 @@
 """Two Dask workers against one, and against this machine without a cluster.
 
-    python scripts/bench_cluster.py [--pictures 200] [--runs 1] [--model FILE]
+    python scripts/bench_cluster.py [--pictures 200] [--size 384x256] [--runs 1]
+        [--model FILE]
 
-Encodes so many small photographs (384x256) with whole commands, in turn: with `--jobs 2`, on a
+Encodes so many photographs of a size with whole commands, in turn: with `--jobs 2`, on a
 cluster of one worker of one thread, and on one of two. Files a second by the clock, which on a
 machine with other work or fewer than two free cores says little, and processor time a file of all
 processes of a setting, which says what the cluster itself costs: client, scheduler and workers.
@@ -88,16 +89,17 @@ def say_what_giving_out_costs(cluster: Cluster, count: int) -> None:
 
 @click.command()
 @click.option("--pictures", default=200, show_default=True)
+@click.option("--size", default="384x256", show_default=True, help="Width and height.")
 @click.option("--tasks", default=5000, show_default=True, help="That do nothing.")
 @click.option("--runs", default=1, show_default=True)
 @click.option("--model", type=Path, help="Weight file instead of the shipped one.")
-def main(pictures: int, tasks: int, runs: int, model: Path | None) -> None:
+def main(pictures: int, size: str, tasks: int, runs: int, model: Path | None) -> None:
     """Print a line for each setting, and the ratios."""
     cores, load = sorted(os.sched_getaffinity(0)), os.getloadavg()[0]
     click.echo(f"{processor_line()}; cores {cores}, load {load:.1f} before the first run")
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
-        make_pictures(folder / "in", pictures)
+        make_pictures(folder / "in", pictures, *map(int, size.split("x")))
         words = [*COMMAND, "encode", "-f", str(folder / "in"), "-r", "-o", str(folder / "out")]
         words += ["--model", str(model)] if model is not None else []
         settings: dict[str, tuple[list[str], Cluster | None]] = {
