@@ -331,3 +331,19 @@ def test_batches_are_the_same_as_one_by_one(tiny_model_path: Path):
     assert [image.size for image in images] == [(25, 20 + (n + 1) // 2) for n in range(5)]
     for image, data in zip(images, files, strict=True):
         np.testing.assert_array_equal(image, codec.decode(data, scale=2))
+
+
+@pytest.mark.parametrize(("asked", "scale"), [(40, 8), (42, 8), (43, 4), (168, 2), (999, 1)])
+def test_pillow_decodes_no_more_than_is_asked_for(asked: int, scale: int):
+    """And `thumbnail` asks for twice what it makes."""
+    data = vaecodec.encode(make_photo(240, 320))
+    image = Image.open(io.BytesIO(data))
+    image.draft(None, (asked, asked * 3 // 4))
+    assert image.size == (320 // scale, 240 // scale) and image.mode == "RGB"
+    assert image.draft(None, (9, 9)) is None or scale == 1, "once"
+    expected = vaecodec.decode(data, scale=scale)
+    if scale > 1:
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))
+    small = Image.open(io.BytesIO(data))
+    small.thumbnail((asked // 2, asked // 2))
+    assert max(small.size) == min(asked // 2, 320)

@@ -10,6 +10,7 @@ from typing import IO, Any
 from PIL import Image, ImageFile
 
 from vaecodec.api import EncodeParameters, default_codec
+from vaecodec.codec.decoder import SCALES
 from vaecodec.errors import FormatError, VaecodecError
 from vaecodec.format.container import (
     ALPHA_TYPE,
@@ -21,6 +22,7 @@ from vaecodec.format.container import (
 from vaecodec.format.metadata import read_metadata
 from vaecodec.picture.writer import PILLOW_INFO, pillow_info
 
+ENOUGH = 0.95  # of the size asked for, which is twice what `thumbnail` will make of it
 _MODES = {"RGB": "RGB", "grey": "L", "RGB16": "RGB", "grey16": "I;16"}
 _WITH_ALPHA = {"RGB": "RGBA", "L": "LA", "I;16": "LA"}
 
@@ -53,12 +55,28 @@ class VaeImageFile(ImageFile.ImageFile):
         self._mode = _WITH_ALPHA[mode] if has_alpha else mode
         self.info.update(pillow_info(metadata))
         self.tile = []
+        self._scale = 1
+
+    def draft(
+        self, mode: str | None, size: tuple[int, int] | None
+    ) -> tuple[str, tuple[int, int, float, float]] | None:
+        """Decode at 1/2, 1/4 or 1/8 of both sides, the smallest that reaches a side of the box
+        `size`, nearly; `thumbnail` asks for it. Modes stay as they are. None where it is too
+        late."""
+        if size is None or self._data is None or self._scale > 1:
+            return None
+        sides = self._size
+        for scale in SCALES:
+            if any(have / scale >= ENOUGH * want for have, want in zip(sides, size, strict=True)):
+                self._scale = scale
+        self._size = -(-sides[0] // self._scale), -(-sides[1] // self._scale)
+        return self.mode, (0, 0, sides[0] / self._scale, sides[1] / self._scale)
 
     def load(self) -> Any:
         """Decode. Raises OSError where the file is damaged or its model is not here."""
         if self._data is not None:
             try:
-                decoded = default_codec().decode(self._data)
+                decoded = default_codec().decode(self._data, scale=self._scale)
             except VaecodecError as error:
                 raise OSError(str(error)) from None
             self._data = None
