@@ -4,15 +4,13 @@ All distances are in the units of 255^2 * MSE at the levels' working points, so 
 weight (rate_distortion.quality_lambda) serves each of them.
 """
 
-from functools import lru_cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vaecodec.metrics.ms_ssim import C1, C2, SIDE, WINDOW, scale_weights
 from vaecodec.metrics.ssimulacra2 import SMALLEST_SIDE
-from vaecodec.network.visual_distance import visual_distance
+from vaecodec.network.visual_distance import blur_matrix, visual_distance
 
 # Brings 1 - MS-SSIM to the size of 255^2 * MSE at the levels' working points.
 MS_SSIM_WEIGHT = 2000.0
@@ -68,17 +66,10 @@ def _ssim_parts(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _blur(x: Tensor) -> Tensor:
-    """`[..., H, W]` to `[..., H - 10, W - 10]`."""
-    down, across = (_blur_matrix(side, x.device) for side in x.shape[-2:])
+    """`[..., H, W]` to `[..., H - 10, W - 10]`: where the window lies inside."""
+    margin = SIDE // 2
+    down, across = (
+        blur_matrix(side, WINDOW[margin:], x.device)[margin : side - margin]
+        for side in x.shape[-2:]
+    )
     return down @ x @ across.t()
-
-
-@lru_cache(maxsize=32)
-def _blur_matrix(side: int, device: torch.device) -> Tensor:
-    """`[side - 10, side]`: the blur as a product with a banded matrix, on CPUs several times faster
-    than a convolution by channel, forward and backward."""
-    rows = side - SIDE + 1
-    matrix = torch.zeros(rows, side)
-    for place, tap in enumerate(WINDOW):
-        matrix.diagonal(place)[:rows] = tap
-    return matrix.to(device)

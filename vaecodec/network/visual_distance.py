@@ -78,7 +78,7 @@ def _xyb(linear: Tensor, planes: list[str]) -> Tensor:
 
 def _maps(a: Tensor, b: Tensor, names: list[str]) -> dict[str, Tensor]:
     """The error maps `[B, H, W]` of a plane; `a` is the original's."""
-    down, across = (_blur_matrix(side, a.device) for side in a.shape[1:])
+    down, across = (blur_matrix(side, s2.BLUR_TAPS, a.device) for side in a.shape[1:])
 
     def blur(plane: Tensor) -> Tensor:
         return down @ plane @ across
@@ -98,11 +98,12 @@ def _maps(a: Tensor, b: Tensor, names: list[str]) -> dict[str, Tensor]:
 
 
 @lru_cache(maxsize=32)
-def _blur_matrix(side: int, device: torch.device) -> Tensor:
-    """`[side, side]`: the blur as a product with a banded matrix, which is its own transpose and
-    several times faster than a convolution by channel; zeros outside."""
+def blur_matrix(side: int, taps: tuple[float, ...], device: torch.device) -> Tensor:
+    """`[side, side]`: a symmetric blur as a product with a banded matrix, its own transpose, which on
+    CPUs is several times faster than a convolution by channel, forward and backward; zeros outside.
+    `taps`: from the centre outwards."""
     matrix = torch.zeros(side, side)
-    for offset, tap in enumerate(s2.BLUR_TAPS):
+    for offset, tap in enumerate(taps):
         for place in {offset, -offset}:
             matrix += torch.diag(torch.full((side - offset,), tap), place) if offset < side else 0
     return matrix.to(device)
