@@ -33,8 +33,9 @@ def fit_reduced_synthesis(model: Model, pictures: Sequence[np.ndarray]) -> dict[
         if number >= len(pictures) and needed <= 0:
             break
         # Levels lie evenly over the whole scale, whatever the order of the pictures.
-        anchor = number * 0.618 % 1 * (len(log_inverse_gains) - 1)
-        level = round(LEVEL_UNIT * anchor)
+        level = round(LEVEL_UNIT * (number * 0.618 % 1 * (len(log_inverse_gains) - 1)))
+        distance = np.abs(level / LEVEL_UNIT - np.arange(len(log_inverse_gains)))
+        log_inverse_gain = np.maximum(1 - distance, 0) @ log_inverse_gains  # as LevelTable
         height, width = (min(side, SIDE) // STRIDE_Y * STRIDE_Y for side in picture.shape[:2])
         x = picture[:height, :width].astype(np.float32) / 255
         symbols = quantise_slice(model, model.transforms.analyse(x, level), level, with_rdoq=True)
@@ -42,7 +43,7 @@ def fit_reduced_synthesis(model: Model, pictures: Sequence[np.ndarray]) -> dict[
         y_hat = decode_slice(model, encode_slice(model, symbols, level), *size, level)
         means = np.clip(model.transforms.synthesise(y_hat, level), 0, 1)
         means = means.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK, 3).mean((1, 3))
-        seen = _neighbourhoods(y_hat * np.exp(_between(log_inverse_gains, level)))
+        seen = _neighbourhoods(y_hat * np.exp(log_inverse_gain))
         wanted = means.reshape(size[0], _SAMPLES, size[1], _SAMPLES, 3).transpose(0, 2, 4, 1, 3)
         needed -= len(seen)
         products += seen.T @ seen
@@ -51,14 +52,6 @@ def fit_reduced_synthesis(model: Model, pictures: Sequence[np.ndarray]) -> dict[
     solution = np.linalg.solve(products, right).T
     weight = solution[:, :-1].reshape(shape[0], 3, 3, model.m).transpose(0, 3, 1, 2)
     return {"weight": weight.astype(np.float16), "bias": solution[:, -1].astype(np.float32)}
-
-
-def _between(table: np.ndarray, level: int) -> np.ndarray:
-    """The row of a level, linear between those of the anchors."""
-    anchor = min(level // LEVEL_UNIT, len(table) - 2)
-    share = level / LEVEL_UNIT - anchor
-    result: np.ndarray = (1 - share) * table[anchor] + share * table[anchor + 1]
-    return result
 
 
 def _neighbourhoods(latents: np.ndarray) -> np.ndarray:
