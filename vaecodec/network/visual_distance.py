@@ -99,9 +99,11 @@ def _maps(a: Tensor, b: Tensor, names: list[str]) -> dict[str, Tensor]:
 
 @lru_cache(maxsize=32)
 def blur_matrix(side: int, taps: tuple[float, ...], device: torch.device) -> Tensor:
-    """`[side, side]`: a symmetric blur as a product with a banded matrix, its own transpose, which on
-    CPUs is several times faster than a convolution by channel, forward and backward; zeros outside.
-    `taps`: from the centre outwards."""
+    """`[side, side]`: a symmetric blur as a product with a banded matrix, its own transpose.
+
+    On CPUs several times faster than a convolution by channel, forward and backward. Zeros outside.
+    `taps`: from the centre outwards.
+    """
     matrix = torch.zeros(side, side)
     for offset, tap in enumerate(taps):
         for place in {offset, -offset}:
