@@ -90,6 +90,8 @@ def decode_picture(
     notes: list[str] = []
     stream = source.take_picture()
     if stream is None:
+        if grid.columns == 1:  # then this thread computes it
+            model.transforms.foresee_synthesis(options.scale)
         _put_slices(target, source, header, model, grid, shown, needed, options.progress)
     else:
         alpha = _put_lossless_picture(target, stream, source, header, grid, shown, needed)

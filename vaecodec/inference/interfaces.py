@@ -61,6 +61,9 @@ class Transforms(Protocol):
     def start_worker(self) -> None:
         """Prepare the calling thread."""
 
+    def foresee_synthesis(self, scale: int = 1) -> None:
+        """Get ready for `synthesise` in this thread, without waiting for it."""
+
     def analyse(self, x: np.ndarray, level: int, cut: Cut = NO_CUT) -> np.ndarray:
         """g_a: picture `[16h, 16w, 3]` in 0..1 to y `[h, w, m]`, without the halo that `cut`
         names."""

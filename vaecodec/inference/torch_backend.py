@@ -86,6 +86,9 @@ class TorchTransforms:
         if self.device.type == "cpu":
             torch.set_num_threads(1)
 
+    def foresee_synthesis(self, scale: int = 1) -> None:
+        """The network is there already."""
+
     @torch.inference_mode()
     def analyse(self, x: np.ndarray | Tensor, level: int, cut: Cut = NO_CUT) -> np.ndarray:
         return to_array(self.network.analyse(self._in(x), self._t(level), cut))
