@@ -20,7 +20,7 @@ from vaecodec.inference import loading
 from vaecodec.inference.interfaces import NO_CUT
 from vaecodec.inference.loading import choose_backend, load_model
 from vaecodec.inference.model import Model
-from vaecodec.inference.onnx_graphs import GraphBuilder
+from vaecodec.inference.onnx_layers import GraphBuilder
 from vaecodec.network.vae import VAE, network_from_weights
 from vaecodec.network.weight_files import SHIPPED, shipped_file
 from vaecodec.network.weights import load_weights, save_weights

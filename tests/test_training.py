@@ -295,6 +295,24 @@ def test_a_network_gets_blocks_of_eight_bits(folder: Path, tmp_path: Path, tiny_
     assert errors[1] < 1.1 * errors[0]
 
 
+def test_blocks_next_to_the_picture_can_stay_in_floats(
+    folder: Path, tmp_path: Path, tiny_model_path: Path
+):
+    out = tmp_path / "coarse.safetensors"
+    change = ["--set", "activation_bits=8", "--set", "float_blocks=1"]
+    result = train(folder, "--from", tiny_model_path, "-o", out, "--steps", 1, *QUICK, *change)
+    assert result.exit_code == 0, result.output
+    ranges = {name.split(".")[0] for name in load_weights(out).net if name.endswith("hidden.scale")}
+    assert ranges == {"a2", "s2"}
+    data = encode_picture(Picture(make_photo(64, 80)), load_model(out, "cpu"), EncodeOptions(1000))
+    for backend in ("onnx", "torch"):
+        pixels = decode_picture(data, load_model(out, "cpu", backend=backend)).pixels
+        assert np.abs(pixels.astype(int) - make_photo(64, 80)).mean() < 8
+    again = ["--from", out, "-o", tmp_path / "more.safetensors", "--set", "float_blocks=0"]
+    refused = train(folder, *again, "--steps", 1, *QUICK)
+    assert refused.exit_code == 2 and "can only grow" in refused.stderr
+
+
 def test_a_network_grows_by_blocks_that_change_nearly_nothing(
     folder: Path, tmp_path: Path, tiny_model_path: Path
 ):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from vaecodec.training.options import Recipe, TrainingProgress, TrainOptions
     from vaecodec.training.trainer import Trainer
 
-OPTIONAL = ("elementwise", "activation_bits")  # sizes that may be 0
+OPTIONAL = ("elementwise", "activation_bits", "float_blocks")  # sizes that may be 0
 PRESET_NAMES = ("tiny", "small", "base", "large")
 
 

@@ -11,12 +11,11 @@ from collections.abc import Callable
 import numpy as np
 
 from vaecodec.entropy.coding_order import STEPS, groups_around
-from vaecodec.inference.onnx_writer import INT32, Graph
+from vaecodec.inference.onnx_layers import GraphBuilder
 from vaecodec.network.config import (
     BLOCK,
     BLOCK_REACH,
     FRONT,
-    LEAK,
     LOG_STEP_SCALE_MAX,
     STRIDE_Y,
     NetworkConfig,
@@ -29,141 +28,6 @@ def graph_bytes(weights: Weights, name: str) -> bytes:
     builder = GraphBuilder(weights, name)
     GRAPHS[name](builder, weights.config)
     return builder.graph.to_bytes({"vaecodec.inference.model": weights.model_id.hex()})
-
-
-class GraphBuilder:
-    """Layers of the network, as they are put into a graph."""
-
-    def __init__(self, weights: Weights, name: str):
-        self.graph = Graph(name)
-        self.parameter = weights.float_parameter
-        self._weights = weights
-        self._anchors = weights.config["anchors"]
-        self._hat: str | None = None
-        self._cut: tuple[str, str] | None = None
-
-    def reduced(self, name: str) -> str:
-        """Weight or bias of the map for reduced pictures."""
-        return self.graph.constant(self._weights.reduced[name].astype(np.float32))
-
-    def stored(self, name: str) -> str:
-        """A parameter of the weight file."""
-        return self.graph.constant(self.parameter(name))
-
-    def at_level(self, table: str) -> str:
-        """The vector `[channels]` of a level table, linear between its anchors."""
-        g = self.graph
-        if self._hat is None:
-            anchors = g.constant(np.arange(self._anchors, dtype=np.float32))
-            distance = g.node("Abs", g.node("Sub", g.input("t", [1]), anchors))
-            one = g.constant(np.ones(1, np.float32))
-            self._hat = g.node("Relu", g.node("Sub", one, distance))  # the weight of each anchor
-        return g.node("MatMul", self._hat, self.stored(f"{table}.values"))
-
-    def exp_at_level(self, table: str) -> str:
-        return self.graph.node("Exp", self.at_level(table))
-
-    def to_planes(self, value: str) -> str:
-        """`[H, W, C]` to `[1, C, H, W]`."""
-        planes = self.graph.node("Transpose", value, perm=[2, 0, 1])
-        return self.graph.node("Unsqueeze", planes, self.graph.constant(np.zeros(1, np.int64)))
-
-    def to_channels_last(self, value: str) -> str:
-        """`[1, C, H, W]` to `[H, W, C]`."""
-        planes = self.graph.node("Squeeze", value, self.graph.constant(np.zeros(1, np.int64)))
-        return self.graph.node("Transpose", planes, perm=[1, 2, 0])
-
-    def convolve(self, value: str, layer: str, *biases: str, stride: int = 1, pad: int = 0) -> str:
-        """A convolution with the sum of some vectors `[channels]` as its bias."""
-        weight = self.stored(f"{layer}.weight")
-        bias = [self.graph.node("Add", *biases)] if len(biases) == 2 else biases
-        return self.graph.node("Conv", value, weight, *bias, strides=[stride] * 2, pads=[pad] * 4)
-
-    def activate(self, value: str) -> str:
-        return self.graph.node("LeakyRelu", value, alpha=LEAK)
-
-    def crop(self, value: str, positions: int) -> str:
-        """Without the outermost `positions` at the sides that `cut` names: what the last layers
-        made of a halo whose neighbours they could not see, and which no later one needs."""
-        g = self.graph
-        if self._cut is None:
-            cut = g.optional_input("cut", np.zeros(4, np.int64))
-            first, last = (g.constant(np.array(sides, np.int64)) for sides in ([0, 1], [2, 3]))
-            self._cut = g.node("Gather", cut, first), g.node("Gather", cut, last)
-        count, axes = (g.constant(np.array(n, np.int64)) for n in ([positions], [2, 3]))
-        starts, beyond = (g.node("Mul", side, count) for side in self._cut)
-        sides = g.node("Gather", g.node("Shape", value), axes)
-        return g.node("Slice", value, starts, g.node("Sub", sides, beyond), axes)
-
-    def squash(self, value: str) -> str:
-        """sign(x) log(1 + |x|)."""
-        g = self.graph
-        size = g.node(
-            "Log", g.node("Add", g.node("Abs", value), g.constant(np.ones(1, np.float32)))
-        )
-        return g.node("Mul", g.node("Sign", value), size)
-
-    def shuffle(self, value: str, side: int) -> str:
-        """Channels to blocks of `side` x `side` pixels, as torch's pixel_shuffle does."""
-        return self.graph.node("DepthToSpace", value, blocksize=side, mode="CRD")
-
-    def residual_block(self, value: str, block: str) -> str:
-        if self._weights.config["activation_bits"]:
-            return self.eight_bit_block(value, block)
-        bias = self.at_level(f"{block}.bias")
-        h = self.activate(self.convolve(value, f"{block}.enter", bias, pad=1))
-        h = self.convolve(h, f"{block}.leave", self.stored(f"{block}.leave.bias"), pad=1)
-        return self.graph.node("Add", value, h)
-
-    def eight_bit_block(self, value: str, block: str) -> str:
-        """network.layers.EightBitBlock, in the same integers."""
-        g = self.graph
-        inner, hidden, outer = (
-            self.parameter(f"{block}.{place}.scale") for place in ("input", "hidden", "output")
-        )
-        zeros = [
-            self.parameter(f"{block}.{place}.zero")[0].astype(np.uint8)
-            for place in ("input", "hidden", "output")
-        ]
-        before, between, after = map(g.constant, zeros)
-        one = g.constant(np.ones((), np.float32))
-        h = g.node(
-            "QuantizeLinear",
-            value,
-            g.constant(inner),
-            g.constant(np.full(len(inner), zeros[0])),
-            axis=1,
-        )
-        step = inner.max() * self._weights.step(f"{block}.enter.weight")
-        bias = g.node("Round", g.node("Div", self.at_level(f"{block}.bias"), g.constant(step)))
-        bias = g.node("Cast", bias, to=INT32)
-        h = self.convolve_bytes(h, f"{block}.enter", before, step / hidden, between, bias)
-        h = self.activate(g.node("DequantizeLinear", h, one, between))
-        h = g.node("QuantizeLinear", h, one, between)
-        step = hidden * self._weights.step(f"{block}.leave.weight")
-        bias = g.constant(np.rint(self.parameter(f"{block}.leave.bias") / step).astype(np.int32))
-        h = self.convolve_bytes(h, f"{block}.leave", between, step / outer, after, bias)
-        h = g.node(
-            "DequantizeLinear",
-            h,
-            g.constant(outer),
-            g.constant(np.full(len(outer), zeros[2])),
-            axis=1,
-        )
-        return g.node("Add", value, h)
-
-    def convolve_bytes(
-        self, value: str, layer: str, zero: str, factors: np.ndarray, new_zero: str, bias: str
-    ) -> str:
-        """Bytes to bytes: integer sums times `factors` `[out]`, rounded.
-
-        All scales that the operator multiplies are 1 but one, so that it takes just these factors.
-        """
-        g = self.graph
-        one = g.constant(np.ones((), np.float32))
-        weight, no_zero = self._weights.net[f"{layer}.weight"], np.zeros(len(factors), np.int8)
-        weights = g.constant(weight), g.constant(factors), g.constant(no_zero)
-        return g.node("QLinearConv", value, one, zero, *weights, one, new_zero, bias, pads=[1] * 4)
 
 
 def _analysis(b: GraphBuilder, c: dict[str, int]) -> None:
@@ -292,8 +156,7 @@ def _synthesis(b: GraphBuilder, c: dict[str, int]) -> None:
     h = b.convolve(_latents(b, c), "s_in", b.stored("s_in.bias"), b.at_level("s_bias"))
     for number in range(c["n2"]):
         h = b.crop(b.residual_block(h, f"s2.{number}"), BLOCK_REACH)
-    weight, bias = b.stored("up.weight"), b.stored("up.bias")
-    h = b.crop(g.node("ConvTranspose", h, weight, bias, strides=[2, 2], pads=[1] * 4), 2)
+    h = b.crop(b.double(h, "up"), 2)
     for number in range(c["n1"]):
         h = b.crop(b.residual_block(h, f"s1.{number}"), BLOCK_REACH)
     inverse = b.parameter("klt") * b.parameter("klt_scale")

@@ -23,8 +23,8 @@ class NetworkConfig:
     `scale` are the widths of h_a/h_s, of the mean's context network and of the scale network.
     Gains are learned at `anchors` levels, and t is in 0..anchors-1. With `elementwise` 1 h_s also
     predicts a quantisation step for every latent. With `activation_bits` 8 instead of 0 residual
-    blocks compute in integers. The defaults of these three are the first generation's, whose weight
-    files do not name them.
+    blocks compute in integers, but the first `float_blocks` at 1/8 on each side, which lose most by
+    it. The defaults of these four are the first generation's, whose weight files do not name them.
     """
 
     n1: int = 1
@@ -39,6 +39,7 @@ class NetworkConfig:
     anchors: int = 6
     elementwise: int = 0
     activation_bits: int = 0
+    float_blocks: int = 0
 
     @property
     def level_max(self) -> int:
@@ -108,13 +109,19 @@ def parameter_shapes(config: dict[str, int], most: int) -> dict[str, tuple[int, 
             shapes[f"{block}.bias.values"] = (anchors, hidden)
             shapes[f"{block}.leave.weight"] = (channels, hidden, 3, 3)
             shapes[f"{block}.leave.bias"] = (channels,)
-            if c["activation_bits"]:
+            if is_eight_bit(c, part, number):
                 for place, scales in (("input", channels), ("hidden", 1), ("output", channels)):
                     shapes[f"{block}.{place}.scale"] = (scales,)
                     shapes[f"{block}.{place}.zero"] = (1,)
     tables = {"s_bias": m, "log_gain": m, "log_inverse_gain": m, "log_z_gain": cz}
     tables |= {"z_log_scale": cz, "ha_bias": hyper, "hs_bias": hyper, "ctx_bias": context}
     return shapes | {f"{name}.values": (anchors, size) for name, size in tables.items()}
+
+
+def is_eight_bit(config: dict[str, int], part: str, number: int) -> bool:
+    """Whether a residual block of a1, a2, s1 or s2 computes in integers."""
+    is_fine = part in ("a1", "s1")
+    return config["activation_bits"] > 0 and not (is_fine and number < config["float_blocks"])
 
 
 def reduced_shapes(m: int) -> dict[str, tuple[int, ...]]:

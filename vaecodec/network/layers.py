@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vaecodec.network.config import LARGEST_WEIGHT, LEAK
+from vaecodec.network.config import LARGEST_WEIGHT, LEAK, NetworkConfig, is_eight_bit
 
 SMALLEST_STEP = 1e-6  # of stored weights; a channel of zeros has it, too
 
@@ -113,6 +113,18 @@ class EightBitBlock(ResidualBlock):
         assert self.leave.bias is not None
         sums = sums + straight_through_round(self.leave.bias[:, None, None] / step)
         return x + self.output.requantise(sums, step) * self.output.step
+
+
+def residual_blocks(
+    part: str, channels: int, hidden: int, count: int, c: NetworkConfig
+) -> nn.ModuleList:
+    """Those of a1, a2, s1 or s2, in integers where the sizes `c` say so."""
+    return nn.ModuleList(
+        (EightBitBlock if is_eight_bit(c.to_dict(), part, number) else ResidualBlock)(
+            channels, hidden, c.anchors
+        )
+        for number in range(count)
+    )
 
 
 class Quantiser(nn.Module):

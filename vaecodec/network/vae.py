@@ -30,11 +30,10 @@ from vaecodec.network.config import (
     NetworkConfig,
 )
 from vaecodec.network.layers import (
-    EightBitBlock,
     EightBitConv,
     LevelTable,
-    ResidualBlock,
     in_float32,
+    residual_blocks,
     squash,
     straight_through_round,
 )
@@ -74,16 +73,15 @@ class VAE(nn.Module):
         self.register_buffer("klt_scale", torch.ones(FRONT))
         self.register_buffer("y_scale", torch.ones(c.m))  # pixel-domain deviation of each latent
 
-        block = EightBitBlock if c.activation_bits else ResidualBlock
-        self.a1 = nn.ModuleList(block(FRONT, c.h1, c.anchors) for _ in range(c.n1))
+        self.a1 = residual_blocks("a1", FRONT, c.h1, c.n1, c)
         self.down = nn.Conv2d(FRONT, c.m, 4, stride=2, padding=1)
-        self.a2 = nn.ModuleList(block(c.m, c.h2, c.anchors) for _ in range(c.n2))
+        self.a2 = residual_blocks("a2", c.m, c.h2, c.n2, c)
         self.a_out = nn.Conv2d(c.m, c.m, 1)
         self.s_in = nn.Conv2d(c.m, c.m, 1)
         self.s_bias = LevelTable(c.anchors, c.m)
-        self.s2 = nn.ModuleList(block(c.m, c.h2, c.anchors) for _ in range(c.n2))
+        self.s2 = residual_blocks("s2", c.m, c.h2, c.n2, c)
         self.up = nn.ConvTranspose2d(c.m, FRONT, 4, stride=2, padding=1)
-        self.s1 = nn.ModuleList(block(FRONT, c.h1, c.anchors) for _ in range(c.n1))
+        self.s1 = residual_blocks("s1", FRONT, c.h1, c.n1, c)
         for conv in (self.a_out, self.s_in):
             nn.init.dirac_(conv.weight)
             assert conv.bias is not None

@@ -18,7 +18,7 @@ from vaecodec.format.container import MODEL_ID_BYTES
 from vaecodec.places import Place, RemotePath
 
 FORMATS = (1, 2)  # read; written is the last
-UNNAMED = {"activation_bits": 0}  # sizes that files of format 2 may leave out
+UNNAMED = {"activation_bits": 0, "float_blocks": 0}  # sizes that files of format 2 may leave out
 FIRST_GENERATION = UNNAMED | {"anchors": 6, "elementwise": 0}  # the same of format 1
 METADATA_ENTRY = "vaecodec"
 MAX_FILE_BYTES = 256 * 2**20

@@ -25,7 +25,12 @@ from vaecodec.atomic_files import write_whole
 from vaecodec.entropy.scales import SCALE_COUNT
 from vaecodec.entropy.tables import check_table
 from vaecodec.errors import MissingModelError, ModelError
-from vaecodec.network.config import LARGEST_WEIGHT, parameter_shapes, reduced_shapes
+from vaecodec.network.config import (
+    LARGEST_WEIGHT,
+    is_eight_bit,
+    parameter_shapes,
+    reduced_shapes,
+)
 from vaecodec.network.weight_files import (
     FORMATS,
     METADATA_ENTRY,
@@ -209,6 +214,9 @@ def _check_eight_bits(weights: Weights) -> None:
         raise misfit("activations have 8 bits or are floats")
     for name, tensor in weights.net.items():
         if name.endswith((".enter.weight", ".leave.weight")):
+            part, number = name.split(".")[:2]
+            if not is_eight_bit(weights.config, part, int(number)):
+                continue
             step = weights.net.get(f"{name}{STEP_SUFFIX}")
             largest = np.abs(tensor.astype(np.int16)).max(initial=0)
             sound = step is not None and step.min() > 0 and largest <= LARGEST_WEIGHT

@@ -6,13 +6,15 @@ from vaecodec.network.config import NetworkConfig
 from vaecodec.network.vae import VAE
 
 BLOCKS = ("n1", "n2")
-GROWING = (*BLOCKS, "anchors", "elementwise", "activation_bits")
+GROWING = (*BLOCKS, "anchors", "elementwise", "activation_bits", "float_blocks")
 
 
 def can_grow(config: NetworkConfig, name: str, value: int) -> bool:
     """Whether a size of a learned network can become `value`."""
     if name == "activation_bits":
         return value in (config.activation_bits, 8)
+    if name == "float_blocks":  # blocks that compute in integers have learned that
+        return config.activation_bits == 0 or value == config.float_blocks
     return name in GROWING and value >= getattr(config, name)
 
 
