@@ -1,9 +1,9 @@
 """One measurement of CompressAI for bench_codecs.py and bench_train.py; runs where that is
 installed.
 
-    python compressai_worker.py encode MODEL PIXELS.npy FILE      prints {"seconds", "bytes"}
-    python compressai_worker.py decode MODEL FILE PIXELS.npy      prints {"seconds"}
-    python compressai_worker.py train MODEL PIXELS.npy SECONDS    prints {"float32", "bfloat16"}
+    python bench_compressai_worker.py encode MODEL PIXELS.npy FILE      prints {"seconds", "bytes"}
+    python bench_compressai_worker.py decode MODEL FILE PIXELS.npy      prints {"seconds"}
+    python bench_compressai_worker.py train MODEL PIXELS.npy SECONDS  prints {"float32", "bfloat16"}
 
 The weights are untrained, which changes neither the work of the network nor its memory. FILE is not
 a format: the shapes, then the strings that the model returns.

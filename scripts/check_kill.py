@@ -1,6 +1,6 @@
 """Kills encode, decode and train at random moments: what they write is absent or complete.
 
-    python scripts/kill.py PHOTO [--times 50] [--seed N]
+    python scripts/check_kill.py PHOTO [--times 50] [--seed N]
 
 Encode and decode are killed between the start and a little after the usual end; train while it
 saves a checkpoint after each step. Files named .NAME.*.part may stay behind; nothing reads them.

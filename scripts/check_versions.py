@@ -1,6 +1,6 @@
 """Every interpreter given encodes; every other one decodes: same symbols, pixels within 1.
 
-    python scripts/cross_versions.py PYTHON PYTHON... --photo PHOTO [--photo PHOTO]
+    python scripts/check_versions.py PYTHON PYTHON... --photo PHOTO [--photo PHOTO]
 
 Each PYTHON is an interpreter in an environment of its own with vaecodec installed, for instance one
 with the oldest torch that setup.cfg allows and one with the newest. Decoding checks the checksum of

@@ -1,6 +1,6 @@
 """Seconds against BD-rate of every effort, as a table and a plot.
 
-    python scripts/effort_curve.py FOLDER [--model PATH] [--plot docs/effort.svg]
+    python scripts/make_effort_curve.py FOLDER [--model PATH] [--plot docs/effort.svg]
 
 BD-rate against effort 0, with real files: the centre of every fifth picture of FOLDER (256 pixels a
 side) at four qualities; the mean over the pictures, and in brackets that of the mean curves.

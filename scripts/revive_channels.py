@@ -1,6 +1,6 @@
 """Gives latent channels that have died a new task: what the decoder gets wrong at the top level.
 
-    python scripts/revive.py MODEL FOLDER -o OUT.safetensors [--crops 240]
+    python scripts/revive_channels.py MODEL FOLDER -o OUT.safetensors [--crops 240]
     vaecodec train FOLDER --from OUT.safetensors ...
 
 Early in training the fainter components of a block cost more than they bring, and their gains fall

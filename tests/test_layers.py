@@ -138,3 +138,22 @@ def test_files_and_functions_stay_readable():
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
                 assert (node.end_lineno or 0) - node.lineno < 60, f"{path}: {node.name}"
+
+
+def test_scripts_that_are_named_are_there():
+    root = ARCHITECTURE.parents[1]
+    texts = [
+        *root.glob("*.md"),
+        *root.glob("*/*.md"),
+        *root.glob("scripts/*"),
+        *root.glob("tests/*.py"),
+    ]
+    texts += [PACKAGE / path for path in FILES]
+    named = {
+        (match[0], text.name)
+        for text in texts
+        if text.is_file()
+        for match in re.finditer(r"scripts/\w+\.(py|sh)", text.read_text("utf-8"))
+    }
+    assert len(named) > 10
+    assert [pair for pair in sorted(named) if not (root / pair[0]).exists()] == []
