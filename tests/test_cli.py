@@ -176,7 +176,8 @@ def test_preview(
     run, tmp_path: Path, tiny_model_path: Path, size: tuple[int, int], expected: tuple[int, int]
 ):
     """Of a small picture it is the scaled one, in a large file a small one is stored."""
-    pixels = np.asarray(Image.fromarray(make_photo(256, 256, seed=8)).resize(size))
+    photo = make_photo(300, 600, seed=8)
+    pixels = np.pad(photo, ((0, size[1] - 300), (0, size[0] - 600), (0, 0)), mode="symmetric")
     Image.fromarray(pixels).save(tmp_path / "p.png")
     run("encode", tmp_path / "p.png", "-q", 90)
     small = tmp_path / "small.png"
