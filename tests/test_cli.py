@@ -194,7 +194,8 @@ def test_preview(
 
 def test_info_of_a_model_prints_its_card(run, tiny_model_path: Path):
     text = run("info", tiny_model_path).stdout
-    assert "name: tiny" in text and "network: activation_bits 0, anchors 6, context 8, cz 8" in text
+    assert "name: tiny" in text
+    assert "network: activation_bits 0, float_blocks 0, anchors 6, context 8, cz 8" in text
     assert json.loads(run("info", tiny_model_path, "--json").stdout)["name"] == "tiny"
 
 
