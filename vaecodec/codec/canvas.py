@@ -68,5 +68,6 @@ class Canvas:
         return part
 
     def _to_samples(self, part: np.ndarray) -> np.ndarray:
-        result: np.ndarray = np.rint(np.clip(np.nan_to_num(part), 0, 1) * self.white)
-        return result
+        samples: np.ndarray = np.fmin(np.fmax(part, 0), 1)  # which take 0 for what is no number
+        samples *= self.white
+        return np.rint(samples, out=samples)

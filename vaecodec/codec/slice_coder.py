@@ -175,5 +175,6 @@ def _gain(model: Model, level: int, offsets: np.ndarray | None) -> np.ndarray:
 
 
 def _to_symbols(values: np.ndarray) -> np.ndarray:
-    result: np.ndarray = np.clip(np.rint(np.nan_to_num(values)), -_LIMIT, _LIMIT).astype(np.int32)
-    return result
+    symbols: np.ndarray = np.clip(np.rint(values), -_LIMIT, _LIMIT)
+    symbols[np.isnan(symbols)] = 0
+    return symbols.astype(np.int32)

@@ -30,7 +30,8 @@ def rounding_margins(tables: list[np.ndarray]) -> np.ndarray:
 
 def rdoq(d: np.ndarray, margins: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """Integers for the residuals `d` `[N]`, each coded with the table that `indices` names."""
-    k = np.rint(np.abs(np.nan_to_num(d)))
-    margin = margins[indices, np.minimum(k, _MARGINS).astype(np.intp)]
-    result: np.ndarray = np.sign(d) * (k - (np.abs(d) < k - 0.5 + margin))
+    size = np.abs(d)
+    k = np.rint(size)
+    margin = margins[indices, np.fmin(k, _MARGINS).astype(np.intp)]
+    result: np.ndarray = np.copysign(k - (size < k - 0.5 + margin), d)
     return result
