@@ -70,4 +70,5 @@ class Canvas:
     def _to_samples(self, part: np.ndarray) -> np.ndarray:
         samples: np.ndarray = np.fmin(np.fmax(part, 0), 1)  # which take 0 for what is no number
         samples *= self.white
-        return np.rint(samples, out=samples)
+        np.rint(samples, out=samples)
+        return samples
