@@ -59,8 +59,8 @@ class OnnxTransforms:
 
     def foresee_synthesis(self, scale: int = 1) -> None:
         """Another core makes the session: a tenth of what a small picture's decode takes."""
-        if self._thread.cores > 1:
-            graph = self._synthesis_graph(scale)
+        graph = self._synthesis_graph(scale)
+        if self._thread.cores > 1 and (graph, False) not in self._sessions:
             threading.Thread(target=self._promised_session, args=(graph,)).start()
 
     def analyse(self, x: np.ndarray, level: int, cut: Cut = NO_CUT) -> np.ndarray:
