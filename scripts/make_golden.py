@@ -87,6 +87,7 @@ def pictures() -> dict[str, tuple[Picture, EncodeOptions]]:
         # Of the models that ship:
         "psnr": (Picture(shipped), EncodeOptions(700)),
         "visual": (Picture(shipped), EncodeOptions(700)),
+        "visual-2": (Picture(shipped), EncodeOptions(700)),
     }
 
 
