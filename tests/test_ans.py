@@ -170,7 +170,9 @@ def run_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def test_golden_files_decode_to_their_symbols_without_constriction(run_without):
     done = run_without(SCRIPTS / "check_golden.py")
-    assert "words by entropy/ans" in done.stdout and "14 of 14 golden files" in done.stdout
+    count = len(list(GOLDEN.glob("*.vae")))
+    assert "words by entropy/ans" in done.stdout
+    assert f"{count} of {count} golden files" in done.stdout
 
 
 def test_the_command_decodes_without_constriction_and_says_once_that_it_is_slower(
