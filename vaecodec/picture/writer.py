@@ -25,7 +25,7 @@ from vaecodec.picture.samples import RANGE_KIND, values_of
 # TIFF is not compressed: Pillow's compressed writer loses EXIF. PNG and TIFF keep every bit; the
 # lossy formats are written at a quality that adds no visible loss.
 OUTPUT_FORMATS: dict[str, tuple[str, dict[str, object]]] = {
-    ".png": ("PNG", {"compress_level": 4}),
+    ".png": ("PNG", {"compress_level": 2}),  # 3 % larger than by 4 in 0.6 of the time
     ".jpg": ("JPEG", {"quality": 95, "subsampling": "4:4:4"}),
     ".jpeg": ("JPEG", {"quality": 95, "subsampling": "4:4:4"}),
     ".webp": ("WEBP", {"lossless": True}),
