@@ -112,6 +112,12 @@ def test_seams_are_invisible(tiny_model_path: Path, backend: str, monkeypatch: p
             np.testing.assert_allclose(part, expected, atol=1e-4)
 
 
+def test_cores_share_two_slices_where_the_second_is_narrow():
+    widths = (1024, 1224, 1632, 1648, 2048, 2100)
+    at_once = [tiling.SliceGrid(100, width, 9).at_once for width in widths]
+    assert at_once == [1, 1, 1, 2, 2, 3]
+
+
 def test_a_smaller_halo_would_show(tiny_model: Model):
     """The halo is not wider than needed by more than one position."""
     x = make_photo(192, 160).astype(np.float32) / 255

@@ -90,7 +90,7 @@ def decode_picture(
     notes: list[str] = []
     stream = source.take_picture()
     if stream is None:
-        if grid.columns == 1:  # then this thread computes it
+        if grid.at_once == 1:  # then this thread computes it
             model.transforms.foresee_synthesis(options.scale)
         _put_slices(target, source, header, model, grid, shown, needed, options.progress)
     else:
@@ -121,7 +121,7 @@ def verify_file(
     with_alpha = stream is not None and source.alpha == PACKED_WITH_PICTURE
     if stream is not None:
         samples_of_picture(stream, header, with_alpha)
-    for row in range(0, len(grid) if stream is None else 0, grid.columns):
+    for row in range(0, len(grid) if stream is None else 0, grid.at_once):
         chunks = source.take(numbers[row : row + grid.columns])
         list(model.in_parallel(lambda pair: _decode_one(pair, source, header, model, grid), chunks))
     source.finish()
@@ -212,7 +212,7 @@ def _put_slices(
                 y_hat = grid.assemble(store, rows.outer, columns.outer)
                 target.put(model.transforms, y_hat, header.level, rows, columns)
 
-        for _ in model.in_parallel(put_one, numbers, grid.columns):
+        for _ in model.in_parallel(put_one, numbers, grid.at_once):
             done += 1
             progress(done / len(shown))
 
@@ -247,7 +247,7 @@ def _decode_bands(
                 return np.zeros((*grid.size(pair[0]), model.m), np.float32)
 
         chunks = source.take(due)
-        decoded = model.in_parallel(decode_one, chunks, grid.columns)
+        decoded = model.in_parallel(decode_one, chunks, grid.at_once)
         for (number, chunk), content in zip(chunks, decoded, strict=True):
             lossless = chunk.type == LOSSLESS_SLICE_TYPE and number not in source.lost
             (exact if lossless else store)[number] = content
@@ -258,7 +258,7 @@ def _decode_bands(
         def latents_of(number: int, exact: _ByNumber = exact) -> np.ndarray:
             return _latents_of_samples(model, exact[number], grid.size(number), header.level)
 
-        store |= zip(missing, model.in_parallel(latents_of, missing, grid.columns), strict=True)
+        store |= zip(missing, model.in_parallel(latents_of, missing, grid.at_once), strict=True)
         yield store, exact, numbers
         first_kept = row * grid.columns
         store = {n: y_hat for n, y_hat in store.items() if n >= first_kept}

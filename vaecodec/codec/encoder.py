@@ -147,7 +147,8 @@ class PictureEncoder:
             return encode_slice(self._model, symbols, level)
 
         slices = []
-        for chunk in self._model.in_parallel(encode_one, list(range(len(self._grid)))):
+        at_once = self._grid.at_once if len(self._grid) == self._grid.columns else None
+        for chunk in self._model.in_parallel(encode_one, list(range(len(self._grid))), at_once):
             slices.append(chunk)
             report(len(slices) / len(self._grid))
         return self._lossless.replace_poorer(self._chunks, slices, self._model.in_parallel)
