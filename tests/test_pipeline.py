@@ -13,7 +13,7 @@ from PIL import Image
 
 from vaecodec.codec import slice_coder as latents
 from vaecodec.codec import tiling
-from vaecodec.codec.decoder import DecodeOptions, decode_picture
+from vaecodec.codec.decoder import DecodeOptions, decode_picture, verify_file
 from vaecodec.codec.encoder import EncodeOptions, encode_picture
 from vaecodec.codec.tiling import Region
 from vaecodec.entropy.tables import PRECISION
@@ -116,6 +116,19 @@ def test_cores_share_two_slices_where_the_second_is_narrow():
     widths = (1024, 1224, 1632, 1648, 2048, 2100)
     at_once = [tiling.SliceGrid(100, width, 9).at_once for width in widths]
     assert at_once == [1, 1, 1, 2, 2, 3]
+
+
+def test_pictures_whose_second_slice_is_narrow(tiny_model: Model, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tiling, "LATENT_SLICE", 8)
+    monkeypatch.setattr(container, "SLICE", 128)
+    photo = make_photo(150, 160)
+    assert tiling.SliceGrid(150, 160, tiny_model.halo).at_once == 1
+    data = encode_picture(Picture(photo), tiny_model, EncodeOptions(900))
+    verify_file(io.BytesIO(data), tiny_model)
+    whole = decode_picture(data, tiny_model).pixels
+    assert psnr_db(whole, photo) > 25
+    part = decode_picture(data, tiny_model, DecodeOptions(region=Region(90, 100, 70, 50)))
+    np.testing.assert_array_equal(part.pixels, whole[100:, 90:])
 
 
 def test_a_smaller_halo_would_show(tiny_model: Model):

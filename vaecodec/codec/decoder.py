@@ -121,7 +121,7 @@ def verify_file(
     with_alpha = stream is not None and source.alpha == PACKED_WITH_PICTURE
     if stream is not None:
         samples_of_picture(stream, header, with_alpha)
-    for row in range(0, len(grid) if stream is None else 0, grid.at_once):
+    for row in range(0, len(grid) if stream is None else 0, grid.columns):
         chunks = source.take(numbers[row : row + grid.columns])
         list(model.in_parallel(lambda pair: _decode_one(pair, source, header, model, grid), chunks))
     source.finish()
