@@ -163,9 +163,9 @@ def test_a_lossless_form_is_taken_up_to_twice_the_bytes(
 ):
     """Letters are poor in the learned form long before it is as large."""
     page, seen = Picture(np.asarray(text())), set()
-    for worth in (2.0, 0.0):
+    for worth in (2.0, 1.0, 0.02, 0.0):
         monkeypatch.setattr(lossless_forms, "WORTH", worth)
-        for level in (0, TOP_LEVEL):
+        for level in (0, 700, TOP_LEVEL):
             exact = encode_picture(page, tiny_model, EncodeOptions(level, lossless=True))
             data = encode_picture(page, tiny_model, EncodeOptions(level))
             is_exact = kinds_of(data) == [LOSSLESS_PICTURE_TYPE]
