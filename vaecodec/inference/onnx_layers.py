@@ -99,8 +99,7 @@ class GraphBuilder:
         return self.graph.node("DepthToSpace", value, blocksize=side, mode="CRD")
 
     def residual_block(self, value: str, block: str) -> str:
-        part, number = block.split(".")
-        if is_eight_bit(self._weights.config, part, int(number)):
+        if is_eight_bit(self._weights.config, block):
             return self.eight_bit_block(value, block)
         bias = self.at_level(f"{block}.bias")
         h = self.activate(self.convolve(value, f"{block}.enter", bias, pad=1))

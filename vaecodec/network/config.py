@@ -109,7 +109,7 @@ def parameter_shapes(config: dict[str, int], most: int) -> dict[str, tuple[int, 
             shapes[f"{block}.bias.values"] = (anchors, hidden)
             shapes[f"{block}.leave.weight"] = (channels, hidden, 3, 3)
             shapes[f"{block}.leave.bias"] = (channels,)
-            if is_eight_bit(c, part, number):
+            if is_eight_bit(c, block):
                 for place, scales in (("input", channels), ("hidden", 1), ("output", channels)):
                     shapes[f"{block}.{place}.scale"] = (scales,)
                     shapes[f"{block}.{place}.zero"] = (1,)
@@ -118,10 +118,11 @@ def parameter_shapes(config: dict[str, int], most: int) -> dict[str, tuple[int, 
     return shapes | {f"{name}.values": (anchors, size) for name, size in tables.items()}
 
 
-def is_eight_bit(config: dict[str, int], part: str, number: int) -> bool:
-    """Whether a residual block of a1, a2, s1 or s2 computes in integers."""
-    is_fine = part in ("a1", "s1")
-    return config["activation_bits"] > 0 and not (is_fine and number < config["float_blocks"])
+def is_eight_bit(config: dict[str, int], block: str) -> bool:
+    """Whether a residual block, "a2.0" for one, computes in integers."""
+    part, number = block.split(".")
+    is_float = part in ("a1", "s1") and int(number) < config["float_blocks"]
+    return config["activation_bits"] > 0 and not is_float
 
 
 def reduced_shapes(m: int) -> dict[str, tuple[int, ...]]:

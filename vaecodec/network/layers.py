@@ -120,7 +120,7 @@ def residual_blocks(
 ) -> nn.ModuleList:
     """Those of a1, a2, s1 or s2, in integers where the sizes `c` say so."""
     return nn.ModuleList(
-        (EightBitBlock if is_eight_bit(c.to_dict(), part, number) else ResidualBlock)(
+        (EightBitBlock if is_eight_bit(c.to_dict(), f"{part}.{number}") else ResidualBlock)(
             channels, hidden, c.anchors
         )
         for number in range(count)

@@ -214,8 +214,7 @@ def _check_eight_bits(weights: Weights) -> None:
         raise misfit("activations have 8 bits or are floats")
     for name, tensor in weights.net.items():
         if name.endswith((".enter.weight", ".leave.weight")):
-            part, number = name.split(".")[:2]
-            if not is_eight_bit(weights.config, part, int(number)):
+            if not is_eight_bit(weights.config, name.rsplit(".", 2)[0]):
                 continue
             step = weights.net.get(f"{name}{STEP_SUFFIX}")
             largest = np.abs(tensor.astype(np.int16)).max(initial=0)
