@@ -238,7 +238,7 @@ def test_the_seam_beside_a_lossless_slice_does_not_show(
     """A learned slice is as good at its edges as it is where all others are learned, too."""
     decoded = decode_picture(mixed, tiny_model).pixels
     monkeypatch.setattr(
-        lossless_forms.LosslessForms, "replace_poorer", lambda _, others, slices, __: slices
+        lossless_forms.LosslessForms, "replace_poorer", lambda _, others, slices, *__: slices
     )
     learned = encode_picture(Picture(mixed_pixels()), tiny_model, EncodeOptions(900))
     assert set(kinds_of(learned)) == {SLICE_TYPE}

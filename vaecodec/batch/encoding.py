@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vaecodec.batch.jobs import FileJob, Progress
-from vaecodec.batch.report import FileReport, lossless_words
+from vaecodec.batch.report import FileReport, kinds_words
 from vaecodec.batch.transfer import bytes_limit, write_result
 from vaecodec.codec.effort import DEFAULT_EFFORT
 from vaecodec.codec.quality import scale_of
@@ -60,7 +60,7 @@ class EncodeTask:
         report.describe_file(data, model, bytes_in, len(data))
         height, width = picture.pixels.shape[:2]
         rate = f"{8 * len(data) / (height * width):.3f} bpp, {picture.size_bytes / len(data):.1f}:1"
-        kinds = lossless_words(report.facts["lossless_slices"], report.facts["slices"])
+        kinds = kinds_words(report.facts)
         report.text = f"{len(data)} bytes, {rate}{reached}{kinds}"
         return report
 

@@ -65,7 +65,8 @@ class FileReport:
         self.describe_header(read_header(io.BytesIO(data)), model, bytes_in, bytes_out)
         described = describe(io.BytesIO(data))
         self.facts |= {
-            name: described[name] for name in ("bpp", "slices", "lossless_slices", "parts")
+            name: described[name]
+            for name in ("bpp", "slices", "lossless_slices", "palette_slices", "parts")
         }
 
     def describe_model(self, model: "Model") -> None:
@@ -95,8 +96,14 @@ class FileReport:
         return "\n".join([*lines, f"  seconds: {seconds}"] if seconds else lines)
 
 
-def lossless_words(lossless: int, slices: int) -> str:
-    """How many of a file's slices are lossless, to be added to a line; nothing where none is."""
-    if lossless == slices:
-        return ", lossless"
-    return f", {lossless} of {slices} slices lossless" if lossless else ""
+def kinds_words(facts: dict[str, Any]) -> str:
+    """How many of a file's slices are lossless or in fewer colours, to be added to a line; nothing
+    where none is."""
+    slices, words = facts["slices"], ""
+    for count, kind in (
+        (facts["lossless_slices"], "lossless"),
+        (facts["palette_slices"], "in fewer colours"),
+    ):
+        if count:
+            words += f", {kind}" if count == slices else f", {count} of {slices} slices {kind}"
+    return words

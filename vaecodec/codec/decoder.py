@@ -19,9 +19,9 @@ from vaecodec.codec.tiling import Region, SliceGrid, Window, window_samples
 from vaecodec.errors import FormatError, ModelError, UsageError
 from vaecodec.format.container import (
     ALPHA_TYPE,
-    LOSSLESS_SLICE_TYPE,
     MAX_PIXELS,
     PREVIEW_SIDE,
+    SAMPLES_SLICE_TYPES,
     Chunk,
     Header,
     read_chunks,
@@ -249,8 +249,8 @@ def _decode_bands(
         chunks = source.take(due)
         decoded = model.in_parallel(decode_one, chunks, grid.at_once)
         for (number, chunk), content in zip(chunks, decoded, strict=True):
-            lossless = chunk.type == LOSSLESS_SLICE_TYPE and number not in source.lost
-            (exact if lossless else store)[number] = content
+            of_samples = chunk.type in SAMPLES_SLICE_TYPES and number not in source.lost
+            (exact if of_samples else store)[number] = content
         numbers = [number for number in shown if number // grid.columns == row]
         reached = {n for learned in numbers if learned not in exact for n in grid.around(learned)}
         missing = sorted(n for n in reached if n in exact and n not in store)
@@ -279,7 +279,7 @@ def _decode_one(
 ) -> np.ndarray:
     """y_hat of a slice, or the samples of one that is lossless."""
     number, chunk = pair
-    if chunk.type == LOSSLESS_SLICE_TYPE:
+    if chunk.type in SAMPLES_SLICE_TYPES:
         return samples_of_slice(chunk.payload, header, grid, number)
     rows, columns = (axis.inner for axis in grid[number])
     gain_map = _gain_map(source, header)

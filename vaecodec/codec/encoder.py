@@ -16,18 +16,20 @@ from vaecodec.codec.alpha import (
     pack_lossless,
     pack_lossy,
 )
+from vaecodec.codec.decoder import decode_picture
 from vaecodec.codec.effort import DEFAULT_EFFORT, ITERATIONS, check_effort
 from vaecodec.codec.gain_map import GainMap, gain_map_of_mask
-from vaecodec.codec.lossless_forms import LosslessForms
+from vaecodec.codec.lossless_forms import Asked, LosslessForms
+from vaecodec.codec.quality import scale_of
 from vaecodec.codec.slice_coder import analyse, encode_slice, hyper_latents, quantise_slice
 from vaecodec.codec.tiling import SliceGrid, cut_of, pixels, window_samples
 from vaecodec.errors import UsageError
 from vaecodec.format.container import (
     ALPHA_TYPE,
-    LOSSLESS_PICTURE_TYPE,
-    LOSSLESS_SLICE_TYPE,
     PREVIEW_SIDE,
     PREVIEW_TYPE,
+    SAMPLES_PICTURE_TYPES,
+    SLICE_TYPE,
     Chunk,
     Header,
     pack_chunks,
@@ -151,7 +153,25 @@ class PictureEncoder:
         for chunk in self._model.in_parallel(encode_one, list(range(len(self._grid))), at_once):
             slices.append(chunk)
             report(len(slices) / len(self._grid))
-        return self._lossless.replace_poorer(self._chunks, slices, self._model.in_parallel)
+        return self._lossless.replace_poorer(
+            self._chunks, slices, self._model.in_parallel, self._asked(level)
+        )
+
+    def _asked(self, level: int) -> Asked | None:
+        """What of a picture fewer colours may not cost: what the model promises of photographs, if
+        it does, but where that differs within the picture."""
+        scale = scale_of(self._model)
+        if not scale.is_score or self._gain_map is not None:
+            return None
+
+        def decode(number: int, chunk: Chunk) -> np.ndarray:
+            """A slice as if it were the picture."""
+            rows, columns = (pixels(axis.inner) for axis in self._grid[number])
+            height, width = self._samples[rows, columns].shape[:2]
+            header = Header(width, height, self._mode, level, self._model.model_id)
+            return decode_picture(pack_header(header) + pack_chunks([chunk]), self._model).pixels
+
+        return Asked(scale.quality(level, self._options.effort), decode)
 
     def _file(self, level: int, chunks: list[Chunk]) -> bytes:
         height, width = self._samples.shape[:2]
@@ -191,12 +211,12 @@ class PictureEncoder:
         self._refined = refined
 
     def _learned_slices(self, level: int) -> list[int]:
-        """The slices that are not smaller losslessly."""
+        """The slices that are not better as samples."""
         kinds = [chunk.type for chunk in self._smallest_chunks(level)]
-        if LOSSLESS_PICTURE_TYPE in kinds:
+        if kinds[-1] in SAMPLES_PICTURE_TYPES:
             return []
         slices = kinds[-len(self._grid) :]
-        return [n for n, kind in enumerate(slices) if kind != LOSSLESS_SLICE_TYPE]
+        return [n for n, kind in enumerate(slices) if kind == SLICE_TYPE]
 
     def _analyse(self, number: int, level: int, cut: Cut = NO_CUT) -> np.ndarray:
         rows, columns = (pixels(axis.outer) for axis in self._grid[number])

@@ -1,6 +1,6 @@
 """Samples to a lossless stream and back, bit for bit: WebP where they have 8 bits, PNG of 16.
 
-Payload of the chunks "Lslc" (a slice) and "Lpic" (the whole picture):
+Payload of the chunks "Lslc" and "Pslc" (a slice), "Lpic" and "Ppic" (the whole picture):
 
     offset  size  field
          0     1  coder: 0 PNG, 1 WebP
@@ -9,7 +9,7 @@ Payload of the chunks "Lslc" (a slice) and "Lpic" (the whole picture):
          5     n  the coder's data
 
 WebP: the VP8L bitstream of the WebP lossless specification without the RIFF header around it. Grey
-is stored as equal red, green and blue; transparency, in "Lpic" alone, as its alpha.
+is stored as equal red, green and blue; transparency, of whole pictures alone, as its alpha.
 PNG: grey of 16 bits; of RGB the planes green, red - green and blue - green, modulo 2^16, one below
 the other, since a PNG of one channel is what every reader has kept all bits of.
 """

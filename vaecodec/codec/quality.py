@@ -22,12 +22,14 @@ class QualityScale:
     """Qualities, and the levels that give them with the default effort; linear in between.
 
     `qualities` rise, one for each of `levels`. What lies beyond the ends is taken as the end.
+    `is_score`: whether a quality is the SSIMULACRA 2 score of a photograph.
     """
 
     qualities: tuple[float, ...]
     levels: tuple[int, ...]
     default: float
     levels_below: tuple[int, ...]  # by effort
+    is_score: bool
 
     @classmethod
     def of(cls, config: dict[str, int], card: dict[str, Any]) -> "QualityScale":
@@ -40,12 +42,12 @@ class QualityScale:
         below = LEVELS_BELOW.get(metric_of_card(card), LEVELS_BELOW["psnr"])
         scores = card.get(CARD_ENTRY)
         if scores is None:
-            return cls((0.0, 100.0), (0, top), 60.0, below)
+            return cls((0.0, 100.0), (0, top), 60.0, below, False)
         if not _is_scale(scores):
             raise ModelError(f"the model's {CARD_ENTRY} are not rising scores up to 100")
         last = len(scores) - 1
         levels = tuple(round(top * place / last) for place in range(last + 1))
-        return cls(tuple(map(float, scores)), levels, 75.0, below)
+        return cls(tuple(map(float, scores)), levels, 75.0, below, True)
 
     def level(self, quality: float | None, effort: int = DEFAULT_EFFORT) -> int:
         """A file's level of a quality in 0..100, None for the default, encoded with `effort`.
@@ -62,9 +64,10 @@ class QualityScale:
         level = _interpolate(quality, self.qualities, self.levels)
         return round(level - min(self.levels_below[effort], level / 4))
 
-    def quality(self, level: int) -> float:
-        """The quality of a file's level, as if by the default effort."""
-        return _interpolate(level, self.levels, self.qualities)
+    def quality(self, level: int, effort: int = DEFAULT_EFFORT) -> float:
+        """The quality of a file's level if it was encoded with `effort`, the inverse of `level`."""
+        same_quality = level + min(self.levels_below[effort], level / 3)
+        return _interpolate(same_quality, self.levels, self.qualities)
 
 
 def _interpolate(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from vaecodec.batch.report import lossless_words
+from vaecodec.batch.report import kinds_words
 from vaecodec.cli.faults import EPILOG, fault_text, say_fault
 from vaecodec.cli.options import FORCE, JSON, LIMIT, PATH, ModelChoice, choosing_model
 from vaecodec.cli.passphrase import PASSPHRASE_FILE, passphrase_for
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _CSV_COLUMNS = (
     "file", "width", "height", "mode", "quality", "level", "bytes", "bpp", "slices",
-    "lossless_slices", "encrypted", "model",
+    "lossless_slices", "palette_slices", "encrypted", "model",
 )  # fmt: skip
 
 
@@ -107,13 +107,12 @@ def _facts(source: Place, file: BinaryIO, max_pixels: int) -> dict[str, Any]:
 
 def _print_one(facts: dict[str, Any]) -> None:
     parts = ", ".join(f"{name} {size}" for name, size in facts["parts"].items())
-    slices, lossless = facts["slices"], facts["lossless_slices"]
-    quality = "" if lossless == slices else _quality_words(facts["quality"], facts["level"])
-    kinds = lossless_words(lossless, slices)
+    slices = facts["slices"]
+    is_lossless = facts["lossless_slices"] == slices
+    quality = "" if is_lossless else _quality_words(facts["quality"], facts["level"])
     counted = "1 slice" if slices == 1 else f"{slices} slices"
-    click.echo(
-        f"{facts['file']}: {facts['width']}x{facts['height']} {facts['mode']}{quality}{kinds}"
-    )
+    size = f"{facts['width']}x{facts['height']}"
+    click.echo(f"{facts['file']}: {size} {facts['mode']}{quality}{kinds_words(facts)}")
     click.echo(f"  {facts['bytes']} bytes, {facts['bpp']:.4f} bpp ({parts}), {counted}")
     click.echo(f"  model {facts['model']}" + (", encrypted" if facts["encrypted"] else ""))
 

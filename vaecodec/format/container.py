@@ -26,10 +26,12 @@ Because the checksum covers the number of slices before it, no slice can take an
 the place of a slice can be told even when what stood before it is damaged.
 
 The picture is divided into slices of SLICE x SLICE pixels (smaller at the right and the bottom),
-in row order; each is one chunk of type "Slic", or of type "Lslc" where it is stored losslessly. One
-chunk of type "Lpic" may stand in the place of all slices. The last slice ends the file, so that a
-file cut short at any place is noticed; other chunks stand before the first slice. A reader skips a
-type that it does not know when it is optional and refuses it when it is required.
+in row order; each is one chunk of type "Slic", of type "Lslc" where it is stored losslessly, or of
+type "Pslc" where it is stored likewise but in fewer colours than it had. One chunk of type "Lpic"
+(lossless) or "Ppic" (in fewer colours) may stand in the place of all slices. The last slice ends
+the file, so that a file cut short at any place is noticed; other chunks stand before the first
+slice. A reader skips a type that it does not know when it is optional and refuses it when it is
+required.
 
     other chunks
     type   payload
@@ -54,8 +56,8 @@ type that it does not know when it is optional and refuses it when it is require
                   row, column, channel, then each step's residuals as coded (see codec/slice_coder)
          4   4*k  the entropy coder's words (see entropy/coder)
 
-Payloads of lossless slices and pictures are described in codec/lossless. Where a slice is
-synthesised, latents of a lossless one beside it are those that g_a gives, not rounded, of its
+Payloads of slices and pictures that are stored as samples are described in codec/lossless. Where a
+slice is synthesised, latents of such a one beside it are those that g_a gives, not rounded, of its
 samples, extended to whole latent positions by repeating the edge.
 """
 
@@ -82,8 +84,13 @@ MAX_PAYLOAD_BYTES = 64 * 2**20
 
 SLICE_TYPE = b"Slic"
 LOSSLESS_SLICE_TYPE = b"Lslc"
+PALETTE_SLICE_TYPE = b"Pslc"
 LOSSLESS_PICTURE_TYPE = b"Lpic"
-SLICE_TYPES = (SLICE_TYPE, LOSSLESS_SLICE_TYPE)
+PALETTE_PICTURE_TYPE = b"Ppic"
+# What holds samples, in streams as of codec/lossless, where others hold symbols.
+SAMPLES_SLICE_TYPES = (LOSSLESS_SLICE_TYPE, PALETTE_SLICE_TYPE)
+SAMPLES_PICTURE_TYPES = (LOSSLESS_PICTURE_TYPE, PALETTE_PICTURE_TYPE)
+SLICE_TYPES = (SLICE_TYPE, *SAMPLES_SLICE_TYPES)
 ALPHA_TYPE = b"Alph"
 CRYPT_TYPE = b"Cryp"
 GAIN_MAP_TYPE = b"Gmap"
@@ -103,13 +110,15 @@ _PART_NAMES = {
     SLICE_TYPE: "slices",
     LOSSLESS_SLICE_TYPE: "lossless slices",
     LOSSLESS_PICTURE_TYPE: "lossless picture",
+    PALETTE_SLICE_TYPE: "palette slices",
+    PALETTE_PICTURE_TYPE: "palette picture",
     ALPHA_TYPE: "alpha",
     PREVIEW_TYPE: "preview",
     CRYPT_TYPE: "encryption",
     GAIN_MAP_TYPE: "gain map",
 }
 _PART_NAMES |= {kind: name for name, kind in METADATA_TYPES.items()}
-PICTURE_TYPES = (*SLICE_TYPES, LOSSLESS_PICTURE_TYPE)
+PICTURE_TYPES = (*SLICE_TYPES, *SAMPLES_PICTURE_TYPES)
 _KNOWN_TYPES = (*PICTURE_TYPES, ALPHA_TYPE, CRYPT_TYPE, GAIN_MAP_TYPE)
 _PICTURE_PATTERN = re.compile(b"|".join(PICTURE_TYPES))
 
@@ -257,10 +266,11 @@ def read_chunks(
                 f"needs feature {kind.decode('ascii')!r}, unknown here;"
                 " a newer vaecodec may read it"
             )
-        if kind == LOSSLESS_PICTURE_TYPE and slices > 0:
+        is_picture = kind in SAMPLES_PICTURE_TYPES
+        if is_picture and slices > 0:
             raise FormatError("holds slices and a whole picture; get another copy")
         yield slices, chunk
-        slices += header.slice_count if kind == LOSSLESS_PICTURE_TYPE else is_slice
+        slices += header.slice_count if is_picture else is_slice
     if file.read(1):
         raise FormatError("has bytes after its end; get another copy")
 
@@ -296,11 +306,10 @@ def describe(file: BinaryIO, max_pixels: int = MAX_PIXELS) -> dict[str, Any]:
     """What a file says of itself and the bytes of its parts, after checking all its checksums."""
     header = read_header(file, max_pixels)
     parts = {"header": HEADER_BYTES}
-    lossless = 0
+    slices = dict.fromkeys(PICTURE_TYPES, 0)
     for _, chunk in read_chunks(file, header):
-        lossless += chunk.type == LOSSLESS_SLICE_TYPE
-        if chunk.type == LOSSLESS_PICTURE_TYPE:
-            lossless = header.slice_count
+        if chunk.type in PICTURE_TYPES:
+            slices[chunk.type] += header.slice_count if chunk.type in SAMPLES_PICTURE_TYPES else 1
         name = _PART_NAMES[chunk.type] if chunk.type in _PART_NAMES else chunk.type.decode("ascii")
         parts[name] = parts.get(name, 0) + chunk.size_bytes
     size_bytes = sum(parts.values())
@@ -311,7 +320,8 @@ def describe(file: BinaryIO, max_pixels: int = MAX_PIXELS) -> dict[str, Any]:
         "level": header.level,
         "model": header.model_id.hex(),
         "slices": header.slice_count,
-        "lossless_slices": lossless,
+        "lossless_slices": slices[LOSSLESS_SLICE_TYPE] + slices[LOSSLESS_PICTURE_TYPE],
+        "palette_slices": slices[PALETTE_SLICE_TYPE] + slices[PALETTE_PICTURE_TYPE],
         "encrypted": "encryption" in parts,
         "bytes": size_bytes,
         "bpp": round(8 * size_bytes / (header.width * header.height), 4),

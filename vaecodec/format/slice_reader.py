@@ -11,10 +11,10 @@ from vaecodec.format.container import (
     ALPHA_TYPE,
     CRYPT_TYPE,
     GAIN_MAP_TYPE,
-    LOSSLESS_PICTURE_TYPE,
     METADATA_TYPES,
     PICTURE_TYPES,
     PREVIEW_TYPE,
+    SAMPLES_PICTURE_TYPES,
     SLICE_TYPES,
     Chunk,
     Header,
@@ -47,14 +47,14 @@ class SliceSource:
         self._promised: list[bytes] = []  # types that an encrypted file says come before its slices
 
     def take_picture(self) -> bytes | None:
-        """The lossless stream that holds the whole picture; None where slices do, which are then
+        """The stream of the whole picture's samples; None where there are slices, which are then
         taken. What stands before either is kept."""
         for number, sealed in self._chunks:
             if sealed.type in SLICE_TYPES:
                 self._chunks = chain([(number, sealed)], self._chunks)
                 return None
             chunk = self._decrypt(number, sealed)
-            if chunk.type == LOSSLESS_PICTURE_TYPE:
+            if chunk.type in SAMPLES_PICTURE_TYPES:
                 return chunk.payload
             self._keep(chunk)
         return None
@@ -119,7 +119,7 @@ class SalvagedSliceSource(SliceSource):
             chunk = self._decrypt(number, chunk)
             if chunk.type in SLICE_TYPES:
                 self._found[number] = chunk
-            elif chunk.type == LOSSLESS_PICTURE_TYPE:
+            elif chunk.type in SAMPLES_PICTURE_TYPES:
                 self._picture = chunk.payload
             else:
                 with suppress(FormatError):
