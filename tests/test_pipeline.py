@@ -1,6 +1,7 @@
 """Pictures through the codec: sizes, seams, rate and quality."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from vaecodec.codec import slice_coder as latents
 from vaecodec.codec import tiling
+from vaecodec.codec.analysis import SliceAnalysis, analyse
 from vaecodec.codec.decoder import DecodeOptions, decode_picture, verify_file
 from vaecodec.codec.encoder import EncodeOptions, encode_picture
 from vaecodec.codec.tiling import Region
@@ -110,6 +112,35 @@ def test_seams_are_invisible(tiny_model_path: Path, backend: str, monkeypatch: p
             part = transforms.synthesise(y_window, 700, cut=cut)
             part = part[tiling.pixels(down.inside), tiling.pixels(across.inside)]
             np.testing.assert_allclose(part, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+@pytest.mark.parametrize("size", [(192, 160), (66, 200), (40, 50)])
+def test_slices_share_features(
+    tiny_model_path: Path, backend: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+):
+    """Their y is that of the whole picture, whichever thread asks for which, and nothing stays."""
+    photo = make_photo(*size)
+    model = load_model(tiny_model_path, "cpu", backend=backend)
+    rows, columns = (slice(0, 16 * -(-side // 16)) for side in size)
+    whole = analyse(model, tiling.window_samples(photo, rows, columns), 700)
+    monkeypatch.setattr(tiling, "LATENT_SLICE", 4)
+    grid, y_of = tiling.SliceGrid(*size, model.halo), SliceAnalysis(photo, model, 700)
+    with ThreadPoolExecutor(3) as pool:
+        for (down, across), y in zip(grid, pool.map(y_of, range(len(grid))), strict=True):
+            np.testing.assert_allclose(y, whole[down.inner, across.inner], atol=1e-4)
+    assert not y_of._features
+
+
+def test_a_fault_in_shared_features_reaches_all_who_wait(
+    tiny_model: Model, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tiling, "LATENT_SLICE", 4)
+    y_of = SliceAnalysis(make_photo(64, 128), tiny_model, 700)
+    monkeypatch.setattr(y_of, "_features_of", lambda number: 1 / 0)
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(y_of, number) for number in (0, 1)]
+        assert all(isinstance(one.exception(9), ZeroDivisionError) for one in asked)
 
 
 def test_cores_share_two_slices_where_the_second_is_narrow():

@@ -11,10 +11,11 @@ from typing import BinaryIO
 import numpy as np
 
 from vaecodec.codec.alpha import PACKED_WITH_PICTURE, unpack_lossless
+from vaecodec.codec.analysis import analyse
 from vaecodec.codec.canvas import Canvas
 from vaecodec.codec.gain_map import GainMap, unpack_gain_map
 from vaecodec.codec.lossless_forms import samples_of_picture, samples_of_slice
-from vaecodec.codec.slice_coder import analyse, decode_slice
+from vaecodec.codec.slice_coder import decode_slice
 from vaecodec.codec.tiling import Region, SliceGrid, Window, window_samples
 from vaecodec.errors import FormatError, ModelError, UsageError
 from vaecodec.format.container import (

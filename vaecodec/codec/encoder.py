@@ -16,13 +16,14 @@ from vaecodec.codec.alpha import (
     pack_lossless,
     pack_lossy,
 )
+from vaecodec.codec.analysis import SliceAnalysis, analyse
 from vaecodec.codec.decoder import decode_picture
 from vaecodec.codec.effort import DEFAULT_EFFORT, ITERATIONS, check_effort
 from vaecodec.codec.gain_map import GainMap, gain_map_of_mask
 from vaecodec.codec.lossless_forms import Asked, LosslessForms
 from vaecodec.codec.quality import scale_of
-from vaecodec.codec.slice_coder import analyse, encode_slice, hyper_latents, quantise_slice
-from vaecodec.codec.tiling import SliceGrid, cut_of, pixels, window_samples
+from vaecodec.codec.slice_coder import encode_slice, hyper_latents, quantise_slice
+from vaecodec.codec.tiling import SliceGrid, pixels, window_samples
 from vaecodec.errors import UsageError
 from vaecodec.format.container import (
     ALPHA_TYPE,
@@ -37,7 +38,7 @@ from vaecodec.format.container import (
 )
 from vaecodec.format.encryption import seal_chunks
 from vaecodec.format.metadata import pack_metadata
-from vaecodec.inference.interfaces import NO_CUT, Cut, SliceToRefine
+from vaecodec.inference.interfaces import SliceToRefine
 from vaecodec.inference.model import Model
 from vaecodec.picture.picture import Picture
 
@@ -131,14 +132,11 @@ class PictureEncoder:
         return self._file(self._model.level_max, chunks)
 
     def _smallest_chunks(self, level: int, report: Progress = lambda share: None) -> list[Chunk]:
+        y_of = SliceAnalysis(self._samples, self._model, level)
+
         def encode_one(number: int) -> Chunk:
             rows, columns = self._grid[number]
-            if number in self._refined:
-                y, z = self._refined[number]
-            else:
-                y = self._analyse(number, level, cut_of(rows, columns))
-                y = y[rows.once_cut.inside, columns.once_cut.inside]
-                z = None
+            y, z = self._refined[number] if number in self._refined else (y_of(number), None)
             with_rdoq = self._options.effort > 0 and z is None  # refined latents are near integers
             offsets = (
                 None
@@ -218,9 +216,10 @@ class PictureEncoder:
         slices = kinds[-len(self._grid) :]
         return [n for n, kind in enumerate(slices) if kind == SLICE_TYPE]
 
-    def _analyse(self, number: int, level: int, cut: Cut = NO_CUT) -> np.ndarray:
+    def _analyse(self, number: int, level: int) -> np.ndarray:
+        """y of a slice's window, with its halo."""
         rows, columns = (pixels(axis.outer) for axis in self._grid[number])
-        return analyse(self._model, window_samples(self._samples, rows, columns), level, cut)
+        return analyse(self._model, window_samples(self._samples, rows, columns), level)
 
 
 def _encode_alpha(alpha: np.ndarray, model: Model, options: EncodeOptions) -> bytes:

@@ -12,16 +12,11 @@ from typing import BinaryIO
 import numpy as np
 
 from vaecodec.codec.alpha import PACKED_WITH_PICTURE
+from vaecodec.codec.analysis import analyse
 from vaecodec.codec.decoder import check_model
 from vaecodec.codec.gain_map import GainMap, unpack_gain_map
 from vaecodec.codec.lossless_forms import samples_of_picture, samples_of_slice
-from vaecodec.codec.slice_coder import (
-    analyse,
-    decode_steps,
-    decode_z,
-    encode_slice,
-    hyper_latents,
-)
+from vaecodec.codec.slice_coder import decode_steps, decode_z, encode_slice, hyper_latents
 from vaecodec.codec.tiling import SliceGrid, pixels, window_samples
 from vaecodec.entropy.coder import MAX_SYMBOL, Decoder, TableSet
 from vaecodec.errors import UsageError

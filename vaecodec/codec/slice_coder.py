@@ -14,7 +14,6 @@ from vaecodec.entropy.coding_order import STEPS, pick_step, put_step
 from vaecodec.entropy.rdoq import rdoq
 from vaecodec.errors import CorruptSymbolsError
 from vaecodec.format.container import Chunk, pack_slice, unpack_slice
-from vaecodec.inference.interfaces import NO_CUT, Cut
 from vaecodec.inference.model import Model
 
 Z_STRIDE = 4  # latent positions per hyper-latent position
@@ -45,11 +44,6 @@ class Symbols:
         for residuals, _ in self.steps:
             checksum = zlib.crc32(residuals.astype("<i4").tobytes(), checksum)
         return checksum
-
-
-def analyse(model: Model, x: np.ndarray, level: int, cut: Cut = NO_CUT) -> np.ndarray:
-    """y `[h, w, m]` of pixels `[16h, 16w, 3 or 1]` in 0..1, without the halo that `cut` names."""
-    return model.transforms.analyse(x if x.shape[2] == 3 else x[:, :, [0, 0, 0]], level, cut)
 
 
 def quantise_slice(

@@ -68,6 +68,13 @@ class Transforms(Protocol):
         """g_a: picture `[16h, 16w, 3]` in 0..1 to y `[h, w, m]`, without the halo that `cut`
         names."""
 
+    def analyse_fine(self, x: np.ndarray, level: int, cut: Cut = NO_CUT) -> np.ndarray:
+        """The first part of `analyse`, which sees little around it and costs most: features
+        `[h, w, m]`."""
+
+    def analyse_coarse(self, h: np.ndarray, level: int, cut: Cut = NO_CUT) -> np.ndarray:
+        """The second part, of these features."""
+
     def hyper_analyse(self, y: np.ndarray, level: int) -> np.ndarray:
         """h_a: y `[4h, 4w, m]` to z before rounding `[h, w, cz]`."""
 

@@ -55,6 +55,16 @@ class Model:
         """Latent positions beyond a slice that g_a and g_s can see, at most."""
         return NetworkConfig(**self.weights.config).halo
 
+    @property
+    def fine_halo(self) -> int:
+        """Of these, what the first part of g_a sees."""
+        return NetworkConfig(**self.weights.config).fine_halo
+
+    @property
+    def coarse_halo(self) -> int:
+        """Of these, what its second part sees."""
+        return NetworkConfig(**self.weights.config).coarse_halo
+
     @cached_property
     def scale_network(self) -> IntegerScaleNetwork:
         return IntegerScaleNetwork(self.weights.scale_parameters)

@@ -66,6 +66,12 @@ class OnnxTransforms:
     def analyse(self, x: np.ndarray, level: int, cut: Cut = NO_CUT) -> np.ndarray:
         return self._run("analysis", level, x=x, cut=np.array(cut))
 
+    def analyse_fine(self, x: np.ndarray, level: int, cut: Cut = NO_CUT) -> np.ndarray:
+        return self._run("analysis_fine", level, x=x, cut=np.array(cut))
+
+    def analyse_coarse(self, h: np.ndarray, level: int, cut: Cut = NO_CUT) -> np.ndarray:
+        return self._run("analysis_coarse", level, h=h, cut=np.array(cut))
+
     def hyper_analyse(self, y: np.ndarray, level: int) -> np.ndarray:
         return self._run("hyper_analysis", level, y=y)
 

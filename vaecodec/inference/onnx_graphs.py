@@ -32,6 +32,24 @@ def graph_bytes(weights: Weights, name: str) -> bytes:
 
 def _analysis(b: GraphBuilder, c: dict[str, int]) -> None:
     """g_a: `x` `[16h, 16w, 3]` in 0..1 to `y` `[h, w, m]`."""
+    y = _coarse_layers(b, c, _fine_layers(b, c))
+    b.graph.output(b.to_channels_last(y), "y", ["rows", "columns", c["m"]])
+
+
+def _analysis_fine(b: GraphBuilder, c: dict[str, int]) -> None:
+    """The first part of g_a, from `x` to `features` `[h, w, m]`."""
+    h = b.to_channels_last(_fine_layers(b, c))
+    b.graph.output(h, "features", ["rows", "columns", c["m"]])
+
+
+def _analysis_coarse(b: GraphBuilder, c: dict[str, int]) -> None:
+    """The second part of g_a, from these features `h` to `y`."""
+    h = b.to_planes(b.graph.input("h", ["rows", "columns", c["m"]]))
+    y = b.to_channels_last(_coarse_layers(b, c, h))
+    b.graph.output(y, "y", ["rows", "columns", c["m"]])
+
+
+def _fine_layers(b: GraphBuilder, c: dict[str, int]) -> str:
     g = b.graph
     # Whitening of the 8x8 blocks: subtract the mean, project, divide by the deviations.
     front = (b.parameter("klt") / b.parameter("klt_scale")).T
@@ -41,11 +59,13 @@ def _analysis(b: GraphBuilder, c: dict[str, int]) -> None:
     h = g.node("Conv", x, kernel, g.constant(shift), strides=[BLOCK] * 2)
     for number in range(c["n1"]):
         h = b.crop(b.residual_block(h, f"a1.{number}"), BLOCK_REACH)
-    h = b.crop(b.convolve(h, "down", b.stored("down.bias"), stride=2, pad=1), 1)
+    return b.crop(b.convolve(h, "down", b.stored("down.bias"), stride=2, pad=1), 1)
+
+
+def _coarse_layers(b: GraphBuilder, c: dict[str, int], h: str) -> str:
     for number in range(c["n2"]):
         h = b.crop(b.residual_block(h, f"a2.{number}"), BLOCK_REACH)
-    y = b.to_channels_last(b.convolve(h, "a_out", b.stored("a_out.bias")))
-    g.output(y, "y", ["rows", "columns", c["m"]])
+    return b.convolve(h, "a_out", b.stored("a_out.bias"))
 
 
 def _hyper_analysis(b: GraphBuilder, c: dict[str, int]) -> None:
@@ -188,6 +208,8 @@ def _gain(b: GraphBuilder, c: dict[str, int]) -> None:
 
 GRAPHS: dict[str, Callable[[GraphBuilder, dict[str, int]], None]] = {
     "analysis": _analysis,
+    "analysis_fine": _analysis_fine,
+    "analysis_coarse": _analysis_coarse,
     "hyper_analysis": _hyper_analysis,
     "hyper_synthesis": _hyper_synthesis,
     "context": _context,

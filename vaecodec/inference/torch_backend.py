@@ -94,6 +94,14 @@ class TorchTransforms:
         return to_array(self.network.analyse(self._in(x), self._t(level), cut))
 
     @torch.inference_mode()
+    def analyse_fine(self, x: np.ndarray | Tensor, level: int, cut: Cut = NO_CUT) -> np.ndarray:
+        return to_array(self.network.analyse_fine(self._in(x), self._t(level), cut))
+
+    @torch.inference_mode()
+    def analyse_coarse(self, h: np.ndarray, level: int, cut: Cut = NO_CUT) -> np.ndarray:
+        return to_array(self.network.analyse_coarse(self._in(h), self._t(level), cut))
+
+    @torch.inference_mode()
     def hyper_analyse(self, y: np.ndarray, level: int) -> np.ndarray:
         return to_array(self.network.hyper_analyse(self._in(y), self._t(level)))
 

@@ -48,12 +48,18 @@ class NetworkConfig:
 
     @property
     def halo(self) -> int:
-        """Latent positions beyond a window that g_a and g_s can see, at most.
+        """Latent positions beyond a window that g_a and g_s can see, at most."""
+        return self.fine_halo + self.coarse_halo
 
-        A block's reach at 1/16 and at 1/8 of the resolution, and one position for the convolutions
-        between them.
-        """
-        return BLOCK_REACH * self.n2 + BLOCK_REACH * self.n1 // 2 + 1
+    @property
+    def fine_halo(self) -> int:
+        """Of these, what the layers see at 1/8 of the resolution, and those between it and 1/16."""
+        return BLOCK_REACH * self.n1 // 2 + 1
+
+    @property
+    def coarse_halo(self) -> int:
+        """Of these, what the layers at 1/16 see."""
+        return BLOCK_REACH * self.n2
 
     def to_dict(self) -> dict[str, int]:
         return asdict(self)

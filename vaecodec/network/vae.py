@@ -124,13 +124,20 @@ class VAE(nn.Module):
 
         `cut`: 1 at the sides (top, left, bottom, right) whose halo is left out as layers go.
         """
+        return self.analyse_coarse(self.analyse_fine(x, t, cut), t, cut)
+
+    def analyse_fine(self, x: Tensor, t: Tensor, cut: Sequence[int] = (0, 0, 0, 0)) -> Tensor:
+        """The first part of `analyse`, at 1/8 of the resolution: features `[B, m, H/16, W/16]`."""
         with torch.autocast(x.device.type, enabled=False):
             blocks = F.pixel_unshuffle(x.float(), BLOCK) - self.klt_mean[:, None, None]
             h = F.conv2d(blocks, (self.klt / self.klt_scale).t()[:, :, None, None])
         h = h.contiguous(memory_format=torch.channels_last)
         for block in self.a1:
             h = _crop(block(h, t), BLOCK_REACH, cut)
-        h = _crop(in_float32(self.down, h), 1, cut)
+        return _crop(in_float32(self.down, h), 1, cut)
+
+    def analyse_coarse(self, h: Tensor, t: Tensor, cut: Sequence[int] = (0, 0, 0, 0)) -> Tensor:
+        """The second part, of these features, at 1/16."""
         for block in self.a2:
             h = _crop(block(h, t), BLOCK_REACH, cut)
         result: Tensor = in_float32(self.a_out, h)
