@@ -31,11 +31,11 @@ from vaecodec.format.container import (
     CHUNK_BYTES,
     HEADER_BYTES,
     Chunk,
-    describe,
     pack_chunks,
     read_chunks,
     read_header,
 )
+from vaecodec.format.description import describe
 from vaecodec.inference.loading import load_model
 from vaecodec.inference.model import Model
 from vaecodec.picture.picture import Picture

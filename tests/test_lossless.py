@@ -32,11 +32,11 @@ from vaecodec.format.container import (
     LOSSLESS_SLICE_TYPE,
     SLICE_TYPE,
     Chunk,
-    describe,
     pack_chunks,
     read_chunks,
     read_header,
 )
+from vaecodec.format.description import describe
 from vaecodec.inference.model import Model
 from vaecodec.metrics.distortion import psnr_db
 from vaecodec.picture.picture import Picture

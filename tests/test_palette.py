@@ -29,8 +29,8 @@ from vaecodec.format.container import (
     PALETTE_PICTURE_TYPE,
     PALETTE_SLICE_TYPE,
     SLICE_TYPE,
-    describe,
 )
+from vaecodec.format.description import describe
 from vaecodec.inference.model import Model
 from vaecodec.metrics.ssimulacra2 import ssimulacra2
 from vaecodec.picture.picture import Picture

@@ -19,7 +19,8 @@ from vaecodec.codec.targets import encode_to_target
 from vaecodec.codec.tiling import Region
 from vaecodec.entropy.scales import STEP
 from vaecodec.errors import FormatError, UsageError
-from vaecodec.format.container import CHUNK_BYTES, Chunk, Header, describe, read_chunks, read_header
+from vaecodec.format.container import CHUNK_BYTES, Chunk, Header, read_chunks, read_header
+from vaecodec.format.description import describe
 from vaecodec.inference.model import Model
 from vaecodec.picture.picture import Picture
 

@@ -38,7 +38,8 @@ from vaecodec.codec.effort import DEFAULT_EFFORT
 from vaecodec.codec.encoder import EncodeOptions, encode_picture
 from vaecodec.codec.quality import quality_of_file, scale_of
 from vaecodec.codec.targets import check_choices, meet_target, one_target
-from vaecodec.format.container import MAX_PIXELS, describe, read_header
+from vaecodec.format.container import MAX_PIXELS, read_header
+from vaecodec.format.description import describe
 from vaecodec.inference.loading import ModelLoader
 from vaecodec.inference.model import Model
 from vaecodec.picture.picture import Picture

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from vaecodec.codec.quality import scale_of
-from vaecodec.format.container import Header, describe, read_header
+from vaecodec.format.container import Header, read_header
+from vaecodec.format.description import describe
 from vaecodec.places import Place
 from vaecodec.streams import is_pipe
 

@@ -7,7 +7,8 @@ from vaecodec.batch.jobs import FileJob
 from vaecodec.batch.report import FileReport
 from vaecodec.batch.transfer import bytes_limit, digest_of
 from vaecodec.codec.quality import quality_of_file
-from vaecodec.format.container import MAX_PIXELS, describe, is_encrypted
+from vaecodec.format.container import MAX_PIXELS, is_encrypted
+from vaecodec.format.description import describe
 from vaecodec.inference.loading import ModelReference
 from vaecodec.streams import naming, open_input
 

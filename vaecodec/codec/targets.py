@@ -9,7 +9,7 @@ from vaecodec.codec.encoder import EncodeOptions, PictureEncoder, Progress, stag
 from vaecodec.codec.quality import scale_of
 from vaecodec.codec.rate_control import Target, Trial, require, search
 from vaecodec.errors import UsageError
-from vaecodec.format.container import describe
+from vaecodec.format.description import describe
 from vaecodec.inference.model import Model
 from vaecodec.picture.picture import Picture
 

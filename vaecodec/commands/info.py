@@ -98,7 +98,7 @@ def info(
 
 def _facts(source: Place, file: BinaryIO, max_pixels: int) -> dict[str, Any]:
     """What is told of a .vae file. Raises FormatError."""
-    from vaecodec.format.container import describe
+    from vaecodec.format.description import describe
 
     facts = describe(file, max_pixels)
     quality = quality_of_file(bytes.fromhex(facts["model"]), facts["level"])

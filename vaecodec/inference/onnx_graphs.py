@@ -59,22 +59,21 @@ def _fine_layers(b: GraphBuilder, c: dict[str, int]) -> str:
     h = g.node("Conv", x, kernel, g.constant(shift), strides=[BLOCK] * 2)
     for number in range(c["n1"]):
         h = b.crop(b.residual_block(h, f"a1.{number}"), BLOCK_REACH)
-    return b.crop(b.convolve(h, "down", b.stored("down.bias"), stride=2, pad=1), 1)
+    return b.crop(b.convolve(h, "down", "down.bias", stride=2, pad=1), 1)
 
 
 def _coarse_layers(b: GraphBuilder, c: dict[str, int], h: str) -> str:
     for number in range(c["n2"]):
         h = b.crop(b.residual_block(h, f"a2.{number}"), BLOCK_REACH)
-    return b.convolve(h, "a_out", b.stored("a_out.bias"))
+    return b.convolve(h, "a_out", "a_out.bias")
 
 
 def _hyper_analysis(b: GraphBuilder, c: dict[str, int]) -> None:
     """h_a: `y` `[4h, 4w, m]` to `z` before rounding `[h, w, cz]`."""
     g = b.graph
     squashed = b.squash(b.to_planes(g.input("y", ["rows", "columns", c["m"]])))
-    biases = b.stored("ha_in.bias"), b.at_level("ha_bias")
-    h = b.activate(b.convolve(squashed, "ha_in", *biases, stride=2, pad=1))
-    h = b.to_channels_last(b.convolve(h, "ha_out", b.stored("ha_out.bias"), stride=2, pad=2))
+    h = b.activate(b.convolve(squashed, "ha_in", "ha_in.bias", "ha_bias", stride=2, pad=1))
+    h = b.to_channels_last(b.convolve(h, "ha_out", "ha_out.bias", stride=2, pad=2))
     z = g.node("Mul", h, b.exp_at_level("log_z_gain"))
     g.output(z, "z", ["hyper_rows", "hyper_columns", c["cz"]])
 
@@ -88,8 +87,8 @@ def _hyper_synthesis(b: GraphBuilder, c: dict[str, int]) -> None:
     g = b.graph
     z = g.input("z", ["hyper_rows", "hyper_columns", c["cz"]])
     h = b.to_planes(g.node("Div", z, b.exp_at_level("log_z_gain")))
-    h = b.activate(b.convolve(h, "hs_in", b.stored("hs_in.bias"), b.at_level("hs_bias"), pad=1))
-    h = b.activate(b.shuffle(b.convolve(h, "hs_mid", b.stored("hs_mid.bias")), 2))
+    h = b.activate(b.convolve(h, "hs_in", "hs_in.bias", "hs_bias", pad=1))
+    h = b.activate(b.shuffle(b.convolve(h, "hs_mid", "hs_mid.bias"), 2))
     by_phase = [b.parameter(f"hs_out.{name}") for name in ("weight", "bias")]
     by_phase = [
         p.reshape(-1, STEPS, *p.shape[1:]).swapaxes(0, 1).reshape(p.shape) for p in by_phase
@@ -173,7 +172,7 @@ def _head(b: GraphBuilder, h: str, layer: str) -> str:
 def _synthesis(b: GraphBuilder, c: dict[str, int]) -> None:
     """g_s: `y_hat` `[h, w, m]` to a picture `x` `[16h, 16w, 3]`, not clipped."""
     g = b.graph
-    h = b.convolve(_latents(b, c), "s_in", b.stored("s_in.bias"), b.at_level("s_bias"))
+    h = b.convolve(_latents(b, c), "s_in", "s_in.bias", "s_bias")
     for number in range(c["n2"]):
         h = b.crop(b.residual_block(h, f"s2.{number}"), BLOCK_REACH)
     h = b.crop(b.double(h, "up"), 2)
