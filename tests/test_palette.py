@@ -91,8 +91,9 @@ def test_large_areas_keep_their_colour_where_few_pixels_do_not():
     np.testing.assert_array_equal(fewer[:, 150:], samples[:, 150:])
 
 
-def test_photographs_have_too_many_colours(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(palette, "MAX_COLOURS", 50)
+@pytest.mark.parametrize("limit", ["MAX_SEEN", "MAX_COLOURS"])
+def test_photographs_have_too_many_colours(limit: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(palette, limit, 50)
     assert with_fewer_colours(make_photo(64, 64), 4) is None
 
 

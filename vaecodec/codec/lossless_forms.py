@@ -42,7 +42,7 @@ WORTH = 2.0
 QUICK_EXCESS = 1.4  # a quick search finds at most so many times what a thorough one does
 FLAT = 0.15  # with fewer new pixels a picture is flat, which takes time to make the most of
 # Fewer colours are looked for in what has fewer new pixels than this (drawings and screens of
-# validation have up to 0.31, photographs 0.63 and more), and up to a size, for the memory it takes.
+# validation have up to 0.31, photographs 0.63 and more), and up to a size: it takes 25 bytes a pixel.
 PALETTE_FLAT, PALETTE_PIXELS = 0.35, 2**24
 # Bytes of the lossless form in theirs: at most, and from what on they are worth it.
 LARGEST_SAVING, WORTHWHILE = 3.0, 1.1
@@ -51,7 +51,6 @@ _PROBES = 1 << 15  # pixels that are looked at
 _PAIRS = 4096
 _PAIR = 1 << 25  # keeps a pixel and a step of 24 bits apart in one integer
 _SUPERFLUOUS = (ALPHA_TYPE, GAIN_MAP_TYPE, PREVIEW_TYPE)  # beside a lossless picture
-
 _FEWER = (PALETTE_SLICE_TYPE, PALETTE_PICTURE_TYPE)
 
 # Applies a function to items, several at a time, as Model.in_parallel does.

@@ -8,7 +8,8 @@ import numpy as np
 
 # How far from its own the colour of a few pixels may be, in steps of green.
 TOLERANCES = (4, 6, 9, 13, 18, 26, 40, 60, 90, 130)
-MAX_COLOURS = 2048  # finding so many takes four seconds a megapixel
+# No drawing has more colours, or keeps more of them; to find so many takes a second or two.
+MAX_SEEN, MAX_COLOURS = 2**16, 2048
 _WEIGHTS = np.array([0.5, 1.0, 0.375], np.float32)  # of squared steps of red, green and blue
 _GREY_WEIGHTS = _WEIGHTS.sum(keepdims=True)
 # A colour of more than this share of the pixels has less tolerance, as large areas show it.
@@ -18,8 +19,8 @@ _AT_ONCE = 1 << 20  # pixels
 
 
 def with_fewer_colours(samples: np.ndarray, tolerance: float) -> np.ndarray | None:
-    """`samples` (uint8 `[H, W]` or `[H, W, 3]`) in some of their own colours; None where that takes
-    more than MAX_COLOURS.
+    """`samples` (uint8 `[H, W]` or `[H, W, 3]`) in some of their own colours; None where these are
+    more than MAX_SEEN, or those more than MAX_COLOURS.
 
     Leader clustering: from the most frequent colour on, each becomes the nearest of those that
     stay, or stays where none is within its tolerance.
@@ -27,6 +28,8 @@ def with_fewer_colours(samples: np.ndarray, tolerance: float) -> np.ndarray | No
     packed = _packed(samples)
     members = np.sort(packed)
     starts = np.flatnonzero(np.diff(members, prepend=members[0] + 1))
+    if len(starts) > MAX_SEEN:
+        return None
     colours, counts = members[starts], np.diff(starts, append=len(members))
     weights = _GREY_WEIGHTS if samples.ndim == 2 else _WEIGHTS
     values = _planes(colours, len(weights)) * np.sqrt(weights)
