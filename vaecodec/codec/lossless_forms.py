@@ -42,7 +42,7 @@ WORTH = 2.0
 QUICK_EXCESS = 1.4  # a quick search finds at most so many times what a thorough one does
 FLAT = 0.15  # with fewer new pixels a picture is flat, which takes time to make the most of
 # Fewer colours are looked for in what has fewer new pixels than this (drawings and screens of
-# validation have up to 0.31, photographs 0.63 and more), and up to a size: it takes 25 bytes a pixel.
+# validation have up to 0.31, photographs 0.63 and more), and up to a size: 25 bytes a pixel.
 PALETTE_FLAT, PALETTE_PIXELS = 0.35, 2**24
 # Bytes of the lossless form in theirs: at most, and from what on they are worth it.
 LARGEST_SAVING, WORTHWHILE = 3.0, 1.1
