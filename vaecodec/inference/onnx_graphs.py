@@ -164,9 +164,7 @@ def _head(b: GraphBuilder, h: str, layer: str) -> str:
         chosen = g.node("Gather", by_group, groups)
         shape = g.constant(np.array([-1, *stored.shape[1:]], np.int64))
         parameters.append(g.node("Reshape", chosen, shape))
-    values = g.node("Conv", h, *parameters, group=STEPS)
-    # DCR: channels are phase-major, not pixel_shuffle's channel-major.
-    return b.to_channels_last(g.node("DepthToSpace", values, blocksize=2, mode="DCR"))
+    return b.interleave(g.node("Conv", h, *parameters, group=STEPS))
 
 
 def _synthesis(b: GraphBuilder, c: dict[str, int]) -> None:
