@@ -156,8 +156,8 @@ class PictureEncoder:
         )
 
     def _asked(self, level: int) -> Asked | None:
-        """What of a picture fewer colours may not cost: what the model promises of photographs, if
-        it does, but where that differs within the picture."""
+        """The score that fewer colours must leave: what the model promises of photographs. None of
+        a model that promises none, and where quality differs within the picture."""
         scale = scale_of(self._model)
         if not scale.is_score or self._gain_map is not None:
             return None
