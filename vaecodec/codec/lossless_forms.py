@@ -120,13 +120,12 @@ class LosslessForms:
         size = superfluous + learned.size_bytes
         limit = int(WORTH * size)
         form = self._within(number, limit, effort, asked)
-        is_lossy = form is not None and form.type in _FEWER
-        if form is None or asked is None or not is_lossy or form.size_bytes <= size:
+        if form is None or asked is None or form.type not in _FEWER or form.size_bytes <= size:
             return form
-        if self._form(number, EXACT, QUICK).size_bytes > limit:  # so the learned form may be good
-            seen = _score(self._samples(number, EXACT), asked.decode(number or 0, learned))
-            return form if seen < asked.score else None
-        return form
+        if self._form(number, EXACT, QUICK).size_bytes <= limit:
+            return form  # the learned one is poor where a lossless one is so small
+        seen = _score(self._samples(number, EXACT), asked.decode(number or 0, learned))
+        return form if seen < asked.score else None
 
     def all_chunks(self, others: list[Chunk], in_parallel: Parallel) -> list[Chunk]:
         """All chunks of a lossless file: of one stream where that is of use, else of slices."""
