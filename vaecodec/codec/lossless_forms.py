@@ -77,6 +77,7 @@ class LosslessForms:
         self._picture, self._grid, self._effort = picture, grid, effort
         self._height, self._width = picture.pixels.shape[:2]
         self._new_pixels: dict[int, float] = {}
+        self._fewer: dict[int | None, tuple[float, np.ndarray]] = {}  # by the latest tolerance
         self._scores: dict[tuple[int | None, float], float] = {}
         self._streams: dict[tuple[int | None, float, tuple[int, int]], bytes] = {}
 
@@ -179,7 +180,8 @@ class LosslessForms:
             fewer = self._form(number, largest, QUICK)
             if WORTHWHILE * fewer.size_bytes < best.size_bytes:
                 best, tolerance = fewer, largest
-        if effort > 0 and best.size_bytes <= QUICK_EXCESS * limit:
+        is_worth_time = tolerance == EXACT or new_pixels < FLAT * count
+        if effort > 0 and is_worth_time and best.size_bytes <= QUICK_EXCESS * limit:
             thorough = self._form(number, tolerance, THOROUGH)
             best = min(best, thorough, key=lambda chunk: chunk.size_bytes)
         return best if best.size_bytes <= limit else None
@@ -231,8 +233,12 @@ class LosslessForms:
         else:
             rows, columns = self._grid[number]
             samples = self._picture.part(pixels(rows.inner), pixels(columns.inner))
-        fewer = None if tolerance == EXACT else with_fewer_colours(samples, tolerance)
-        return samples if fewer is None else fewer
+        if tolerance == EXACT:
+            return samples
+        if self._fewer.get(number, (EXACT, samples))[0] != tolerance:
+            fewer = with_fewer_colours(samples, tolerance)
+            self._fewer[number] = tolerance, samples if fewer is None else fewer
+        return self._fewer[number][1]
 
 
 def _score(own: np.ndarray, other: np.ndarray) -> float:

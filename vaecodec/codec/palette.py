@@ -16,6 +16,7 @@ _GREY_WEIGHTS = _WEIGHTS.sum(keepdims=True)
 _FEW = 1e-4
 _FALL = 0.25  # power of the share by which it has less
 _AT_ONCE = 1 << 20  # pixels
+_ROWS = 1 << 12  # colours that are compared with all that stay, at a time
 
 
 def with_fewer_colours(samples: np.ndarray, tolerance: float) -> np.ndarray | None:
@@ -32,27 +33,32 @@ def with_fewer_colours(samples: np.ndarray, tolerance: float) -> np.ndarray | No
         return None
     colours, counts = members[starts], np.diff(starts, append=len(members))
     weights = _GREY_WEIGHTS if samples.ndim == 2 else _WEIGHTS
-    values = _planes(colours, len(weights)) * np.sqrt(weights)
+    values = _planes(colours, len(weights)) * np.sqrt(weights, dtype=np.float64)
     shares = counts / len(members)
     tolerances = (tolerance * np.minimum(1, (_FEW / shares) ** _FALL)) ** 2
-    nearest, distance = np.zeros(len(colours), np.intp), np.full(len(colours), np.inf, np.float32)
-    frequent_first = np.argsort(-counts, kind="stable")
-    kept = 0
-    for leader in frequent_first.tolist():
-        if distance[leader] <= tolerances[leader]:
-            continue
-        kept += 1
-        if kept > MAX_COLOURS:
+    left = np.argsort(-counts, kind="stable")
+    leaders: list[int] = []
+    while len(left):
+        leaders.append(left[0])
+        if len(leaders) > MAX_COLOURS:
             return None
-        to_leader = np.square(values - values[leader]).sum(1)
-        nearer = to_leader < distance
-        distance[nearer], nearest[nearer] = to_leader[nearer], leader
+        left = left[np.square(values[left] - values[left[0]]).sum(1) > tolerances[left]]
+    nearest = _nearest(values, values[leaders])
+    kept = colours[leaders]
     result = np.empty((len(packed), len(weights)), np.uint8)
     for start in range(0, len(packed), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         own = np.searchsorted(colours, packed[part])
-        result[part] = _planes(colours[nearest[own]], len(weights))
+        result[part] = _planes(kept[nearest[own]], len(weights))
     return result.reshape(samples.shape)
+
+
+def _nearest(values: np.ndarray, leaders: np.ndarray) -> np.ndarray:
+    """Which of the leaders `[K, planes]` each of the values `[N, planes]` is nearest to, `[N]`."""
+    # The square of the distance, less that of the value itself.
+    sizes = np.square(leaders).sum(1)
+    parts = (values[start : start + _ROWS] for start in range(0, len(values), _ROWS))
+    return np.concatenate([np.argmin(sizes - 2 * part @ leaders.T, axis=1) for part in parts])
 
 
 def _packed(samples: np.ndarray) -> np.ndarray:
