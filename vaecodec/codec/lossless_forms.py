@@ -16,7 +16,7 @@ from vaecodec.codec.lossless import (
     pack_lossless,
     unpack_lossless,
 )
-from vaecodec.codec.palette import TOLERANCES, with_fewer_colours
+from vaecodec.codec.palette import TOLERANCES, packed, with_fewer_colours
 from vaecodec.codec.tiling import SliceGrid, pixels
 from vaecodec.format.container import (
     ALPHA_TYPE,
@@ -184,6 +184,7 @@ class LosslessForms:
         if effort > 0 and is_worth_time and best.size_bytes <= QUICK_EXCESS * limit:
             thorough = self._form(number, tolerance, THOROUGH)
             best = min(best, thorough, key=lambda chunk: chunk.size_bytes)
+        self._fewer.pop(number, None)  # a copy of the picture, of no more use
         return best if best.size_bytes <= limit else None
 
     def _form(self, number: int | None, tolerance: float, settings: tuple[int, int]) -> Chunk:
@@ -286,7 +287,7 @@ def count_new_pixels(samples: np.ndarray) -> float:
     count = min(height - 1, -(-_PROBES // width))
     looked_at = {int(number * 0.6180339887498949 % 1 * (height - 1)) for number in range(count)}
     rows = 1 + np.array(sorted(looked_at))
-    values, above = _packed(samples[rows]), _packed(samples[rows - 1])
+    values, above = (packed(samples[rows - n]).astype(np.int64) for n in (0, 1))
     steps = np.diff(values)
     changes = np.flatnonzero((steps != 0) & (steps != np.diff(above)))
     if not changes.size:
@@ -296,12 +297,3 @@ def count_new_pixels(samples: np.ndarray) -> float:
     pairs = {*(values[:, :-1].reshape(-1)[places] * _PAIR + steps.reshape(-1)[places]).tolist()}
     result: float = changes.size / steps.size * len(pairs) / places.size * height * width
     return result
-
-
-def _packed(samples: np.ndarray) -> np.ndarray:
-    """Pixels `[h, w, ...]` of 8 bits as one integer each, int64 `[h, w]`."""
-    planes = samples.reshape(*samples.shape[:2], -1)
-    values = planes[:, :, 0].astype(np.int64)
-    for plane in range(1, planes.shape[2]):
-        values = 256 * values + planes[:, :, plane]
-    return values

@@ -26,8 +26,8 @@ def with_fewer_colours(samples: np.ndarray, tolerance: float) -> np.ndarray | No
     Leader clustering: from the most frequent colour on, each becomes the nearest of those that
     stay, or stays where none is within its tolerance.
     """
-    packed = _packed(samples)
-    members = np.sort(packed)
+    pixels = packed(samples).reshape(-1)
+    members = np.sort(pixels)
     starts = np.flatnonzero(np.diff(members, prepend=members[0] + 1))
     if len(starts) > MAX_SEEN:
         return None
@@ -45,10 +45,10 @@ def with_fewer_colours(samples: np.ndarray, tolerance: float) -> np.ndarray | No
         left = left[np.square(values[left] - values[left[0]]).sum(1) > tolerances[left]]
     nearest = _nearest(values, values[leaders])
     kept = colours[leaders]
-    result = np.empty((len(packed), len(weights)), np.uint8)
-    for start in range(0, len(packed), _AT_ONCE):
+    result = np.empty((len(pixels), len(weights)), np.uint8)
+    for start in range(0, len(pixels), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        own = np.searchsorted(colours, packed[part])
+        own = np.searchsorted(colours, pixels[part])
         result[part] = _planes(kept[nearest[own]], len(weights))
     return result.reshape(samples.shape)
 
@@ -61,17 +61,17 @@ def _nearest(values: np.ndarray, leaders: np.ndarray) -> np.ndarray:
     return np.concatenate([np.argmin(sizes - 2 * part @ leaders.T, axis=1) for part in parts])
 
 
-def _packed(samples: np.ndarray) -> np.ndarray:
-    """Pixels as one integer each, uint32 `[N]`."""
-    planes = samples.reshape(-1, 1 if samples.ndim == 2 else samples.shape[2])
-    packed = planes[:, 0].astype(np.uint32)
-    for plane in range(1, planes.shape[1]):
-        packed = packed << np.uint32(8) | planes[:, plane]
-    return packed
+def packed(samples: np.ndarray) -> np.ndarray:
+    """Pixels `[H, W, ...]` of 8 bits as one integer each, uint32 `[H, W]`."""
+    planes = samples.reshape(*samples.shape[:2], -1)
+    values = planes[:, :, 0].astype(np.uint32)
+    for plane in range(1, planes.shape[2]):
+        values = values << np.uint32(8) | planes[:, :, plane]
+    return values
 
 
-def _planes(packed: np.ndarray, count: int) -> np.ndarray:
+def _planes(values: np.ndarray, count: int) -> np.ndarray:
     """Their `count` planes, uint32 `[N, count]`."""
     shifts = np.arange(count - 1, -1, -1, dtype=np.uint32) * np.uint32(8)
-    planes: np.ndarray = packed[:, None] >> shifts & np.uint32(0xFF)
+    planes: np.ndarray = values[:, None] >> shifts & np.uint32(0xFF)
     return planes

@@ -38,7 +38,6 @@ class OnnxTransforms:
         self._weights = weights
         self._sessions: dict[tuple[str, bool], Future[onnxruntime.InferenceSession]] = {}
         self._lock = threading.Lock()
-        _memory.share()
         self._thread = CurrentThread()
         renew_after_fork(self)
 
@@ -150,19 +149,6 @@ class _Memory:
     sum of all: a third less where large pictures are encoded."""
 
     def __init__(self) -> None:
-        self.is_shared = False
-        self._was_asked = False
-        renew_after_fork(self)
-
-    def after_fork(self) -> None:
-        """Each session has its own: a thread that is not here may hold the pool's lock."""
-        self.is_shared = False
-
-    def share(self) -> None:
-        """Make the pool, once."""
-        if self._was_asked:
-            return
-        self._was_asked = True
         kind, use = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, onnxruntime.OrtMemType.DEFAULT
         try:
             onnxruntime.create_and_register_allocator(
@@ -170,7 +156,12 @@ class _Memory:
             )
             self.is_shared = True
         except RuntimeError:  # the program that this is part of has made one
-            pass
+            self.is_shared = False
+        renew_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Each session has its own: a thread that is not here may hold the pool's lock."""
+        self.is_shared = False
 
 
 _memory = _Memory()
