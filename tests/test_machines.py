@@ -20,10 +20,13 @@ import torch
 from conftest import make_photo
 
 from vaecodec.cores import available_cores
+from vaecodec.processor import processor_features
 
 TORCH = {"TEST_BACKEND": "torch"}
 CONFIGURATIONS = {
     "default": {},
+    "no limbs": {"TEST_IN_LIMBS": ""},
+    "limbs": {"TEST_IN_LIMBS": "1"},
     "rough means": {"TEST_MEAN_NOISE": "1e-4"},
     "bfloat16 means": {"TEST_MEAN_NOISE": "4e-3"},  # that format keeps 8 bits
     "plain BLAS": {"OPENBLAS_CORETYPE": "Prescott", "OPENBLAS_NUM_THREADS": "1"},
@@ -45,9 +48,12 @@ from vaecodec.codec import slice_coder
 from vaecodec.codec.decoder import decode_picture
 from vaecodec.codec.encoder import EncodeOptions, encode_picture
 from vaecodec.inference.loading import load_model
+from vaecodec.inference.model import Model
 from vaecodec.picture.picture import Picture
 
 backend = os.environ.get("TEST_BACKEND", "onnx")
+if "TEST_IN_LIMBS" in os.environ:
+    from vaecodec.inference.onnx_backend import OnnxTransforms
 if backend == "torch":
     import torch
 
@@ -57,6 +63,9 @@ if backend == "torch":
 task, folder, name = sys.argv[1:4]
 folder = Path(folder)
 model = load_model(device="cpu", backend=backend)
+if "TEST_IN_LIMBS" in os.environ:
+    transforms = OnnxTransforms(model.weights, bool(os.environ["TEST_IN_LIMBS"]))
+    model = Model(model.weights, transforms)
 noise = float(os.environ.get("TEST_MEAN_NOISE", 0))
 if noise:
     blank = np.zeros((1, 1, model.weights.config["cz"]))
@@ -100,7 +109,12 @@ def kernels_of(name: str) -> str:
 
 
 def can_run(name: str) -> bool:
-    """Whether torch finds the kernels fit for this processor; on others than x86 it finds none."""
+    """Whether torch finds the kernels fit for this processor; on others than x86 it finds none.
+
+    Limbs need sums of products of bytes that do not saturate.
+    """
+    if name == "limbs":
+        return "VNNI" in processor_features()
     here = torch.backends.cpu.get_cpu_capability()
     return kernels_of(name) in KERNELS[: KERNELS.index(here) + 1 if here in KERNELS else 1]
 
@@ -139,7 +153,7 @@ def symbols(encoded: Path) -> dict[str, list[int]]:
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_a_configuration_decodes_the_files_of_every_other(name: str, symbols: dict):
     if not can_run(name):
-        pytest.skip(f"torch finds no {kernels_of(name)} on this processor")
+        pytest.skip(f"no kernels for {name} on this processor")
     assert len(symbols[name]) == 2 * len(symbols)
     assert symbols[name] == symbols["default"]
 

@@ -21,6 +21,7 @@ from vaecodec.inference.interfaces import NO_CUT, Cut, MeanPredictor
 from vaecodec.inference.onnx_graphs import graph_bytes
 from vaecodec.network.config import BLOCK
 from vaecodec.network.weights import Weights, check_parameters
+from vaecodec.processor import processor_features
 
 _DTYPES = {"groups": np.int64, "cut": np.int64}  # of inputs that are not float32
 
@@ -33,8 +34,11 @@ class OnnxTransforms:
 
     backend, device = "onnx", "cpu"
 
-    def __init__(self, weights: Weights):
+    def __init__(self, weights: Weights, in_limbs: bool | None = None):
+        """`in_limbs`: compute in bytes what can be (onnx_limbs); as the processor likes it by
+        default."""
         check_parameters(weights)
+        self._in_limbs = "AMX" in processor_features() if in_limbs is None else in_limbs
         self._weights = weights
         self._sessions: dict[tuple[str, bool], Future[onnxruntime.InferenceSession]] = {}
         self._lock = threading.Lock()
@@ -134,7 +138,7 @@ class OnnxTransforms:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.use_env_allocators", str(int(_memory.is_shared)))
         try:
-            graph = graph_bytes(self._weights, name)
+            graph = graph_bytes(self._weights, name, self._in_limbs)
             result.set_result(
                 onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
             )
@@ -175,7 +179,7 @@ class _MeanPredictor:
     ):
         rows, columns = (-(-side // 2) for side in size)
         self._run, self._size, self._scales = run, size, scales
-        self._first = self._sums = np.ascontiguousarray(sums[:, :, :rows, :columns])
+        self._first = self._sums = np.ascontiguousarray(sums[:, :rows, :columns])
 
     def predict(self, step: int) -> tuple[np.ndarray, np.ndarray | None]:
         height, width = self._size

@@ -11,11 +11,11 @@ from collections.abc import Callable
 import numpy as np
 
 from vaecodec.entropy.coding_order import STEPS, groups_around
-from vaecodec.inference.onnx_layers import GraphBuilder
+from vaecodec.inference.onnx_layers import Layers
+from vaecodec.inference.onnx_limbs import LimbLayers
+from vaecodec.inference.onnx_planes import PlaneLayers
 from vaecodec.network.config import (
     BLOCK,
-    BLOCK_REACH,
-    FRONT,
     LOG_STEP_SCALE_MAX,
     STRIDE_Y,
     NetworkConfig,
@@ -23,70 +23,71 @@ from vaecodec.network.config import (
 from vaecodec.network.weights import Weights
 
 
-def graph_bytes(weights: Weights, name: str) -> bytes:
-    """The ONNX model of one of `GRAPHS`, for weights that `check_parameters` has passed."""
-    builder = GraphBuilder(weights, name)
+def graph_bytes(weights: Weights, name: str, in_limbs: bool = False) -> bytes:
+    """The ONNX model of one of `GRAPHS`, for weights that `check_parameters` has passed.
+
+    `in_limbs`: what can computes in bytes, where the processor is fast at that (onnx_limbs).
+    """
+    kind = LimbLayers if in_limbs and name in _HAVE_LIMBS else PlaneLayers
+    builder = kind(weights, name)
     GRAPHS[name](builder, weights.config)
     return builder.graph.to_bytes({"vaecodec.inference.model": weights.model_id.hex()})
 
 
-def _analysis(b: GraphBuilder, c: dict[str, int]) -> None:
+def _analysis(b: Layers, c: dict[str, int]) -> None:
     """g_a: `x` `[16h, 16w, 3]` in 0..1 to `y` `[h, w, m]`."""
     y = _coarse_layers(b, c, _fine_layers(b, c))
     b.graph.output(b.to_channels_last(y), "y", ["rows", "columns", c["m"]])
 
 
-def _analysis_fine(b: GraphBuilder, c: dict[str, int]) -> None:
+def _analysis_fine(b: Layers, c: dict[str, int]) -> None:
     """The first part of g_a, from `x` to `features` `[h, w, m]`."""
     h = b.to_channels_last(_fine_layers(b, c))
     b.graph.output(h, "features", ["rows", "columns", c["m"]])
 
 
-def _analysis_coarse(b: GraphBuilder, c: dict[str, int]) -> None:
+def _analysis_coarse(b: Layers, c: dict[str, int]) -> None:
     """The second part of g_a, from these features `h` to `y`."""
-    h = b.to_planes(b.graph.input("h", ["rows", "columns", c["m"]]))
+    h = b.from_channels_last(b.graph.input("h", ["rows", "columns", c["m"]]))
     y = b.to_channels_last(_coarse_layers(b, c, h))
     b.graph.output(y, "y", ["rows", "columns", c["m"]])
 
 
-def _fine_layers(b: GraphBuilder, c: dict[str, int]) -> str:
-    g = b.graph
+def _fine_layers(b: Layers, c: dict[str, int]) -> str:
     # Whitening of the 8x8 blocks: subtract the mean, project, divide by the deviations.
     front = (b.parameter("klt") / b.parameter("klt_scale")).T
     shift = -(front.astype(np.float64) @ b.parameter("klt_mean")).astype(np.float32)
-    kernel = g.constant(front.reshape(FRONT, 3, BLOCK, BLOCK))
-    x = b.to_planes(g.input("x", ["height", "width", 3]))
-    h = g.node("Conv", x, kernel, g.constant(shift), strides=[BLOCK] * 2)
+    h = b.project_blocks(b.graph.input("x", ["height", "width", 3]), front, shift)
     for number in range(c["n1"]):
-        h = b.crop(b.residual_block(h, f"a1.{number}"), BLOCK_REACH)
-    return b.crop(b.convolve(h, "down", "down.bias", stride=2, pad=1), 1)
+        h = b.residual_block(h, f"a1.{number}")
+    return b.convolve(h, "down", "down.bias", stride=2, pad=1, crop=1)
 
 
-def _coarse_layers(b: GraphBuilder, c: dict[str, int], h: str) -> str:
+def _coarse_layers(b: Layers, c: dict[str, int], h: str) -> str:
     for number in range(c["n2"]):
-        h = b.crop(b.residual_block(h, f"a2.{number}"), BLOCK_REACH)
+        h = b.residual_block(h, f"a2.{number}")
     return b.convolve(h, "a_out", "a_out.bias")
 
 
-def _hyper_analysis(b: GraphBuilder, c: dict[str, int]) -> None:
+def _hyper_analysis(b: PlaneLayers, c: dict[str, int]) -> None:
     """h_a: `y` `[4h, 4w, m]` to `z` before rounding `[h, w, cz]`."""
     g = b.graph
-    squashed = b.squash(b.to_planes(g.input("y", ["rows", "columns", c["m"]])))
+    squashed = b.squash(b.from_channels_last(g.input("y", ["rows", "columns", c["m"]])))
     h = b.activate(b.convolve(squashed, "ha_in", "ha_in.bias", "ha_bias", stride=2, pad=1))
     h = b.to_channels_last(b.convolve(h, "ha_out", "ha_out.bias", stride=2, pad=2))
     z = g.node("Mul", h, b.exp_at_level("log_z_gain"))
     g.output(z, "z", ["hyper_rows", "hyper_columns", c["cz"]])
 
 
-def _hyper_synthesis(b: GraphBuilder, c: dict[str, int]) -> None:
+def _hyper_synthesis(b: PlaneLayers, c: dict[str, int]) -> None:
     """h_s: integers `z` `[h, w, cz]` to `sums`, the features of the mean where nothing is known.
 
-    Sums are `[1, 4 * context, 2h, 2w]`: all positions of one phase after the other (see
+    Sums are `[4, 2h, 2w, context]`: all positions of one phase after the other (see
     entropy/coding_order), as each phase codes another group in a step.
     """
     g = b.graph
     z = g.input("z", ["hyper_rows", "hyper_columns", c["cz"]])
-    h = b.to_planes(g.node("Div", z, b.exp_at_level("log_z_gain")))
+    h = b.from_channels_last(g.node("Div", z, b.exp_at_level("log_z_gain")))
     h = b.activate(b.convolve(h, "hs_in", "hs_in.bias", "hs_bias", pad=1))
     h = b.activate(b.shuffle(b.convolve(h, "hs_mid", "hs_mid.bias"), 2))
     by_phase = [b.parameter(f"hs_out.{name}") for name in ("weight", "bias")]
@@ -94,57 +95,83 @@ def _hyper_synthesis(b: GraphBuilder, c: dict[str, int]) -> None:
         p.reshape(-1, STEPS, *p.shape[1:]).swapaxes(0, 1).reshape(p.shape) for p in by_phase
     ]
     h = g.node("Conv", h, *map(g.constant, by_phase))
-    bias = g.node("Concat", *[b.at_level("ctx_bias")] * STEPS, axis=0)
-    bias = g.node("Unsqueeze", bias, g.constant(np.array([1, 2], np.int64)))
-    g.output(g.node("Add", h, bias), "sums", _sums(c))
+    shape = g.node("Gather", g.node("Shape", h), g.constant(np.array([2, 3], np.int64)))
+    phases = g.constant(np.array([STEPS, c["context"]], np.int64))
+    h = g.node("Reshape", h, g.node("Concat", phases, shape, axis=0))
+    h = g.node("Transpose", h, perm=[0, 2, 3, 1])
+    g.output(g.node("Add", h, b.at_level("ctx_bias")), "sums", _sums(c))
 
 
 def _sums(c: dict[str, int]) -> list[int | str]:
-    return [1, STEPS * c["context"], "half_rows", "half_columns"]
+    return [STEPS, "half_rows", "half_columns", c["context"]]
 
 
-def _context(b: GraphBuilder, c: dict[str, int]) -> None:
+def _context(b: Layers, c: dict[str, int]) -> None:
     """`sums` with what the latents of a step tell of their neighbours: `y` `[h, w, m/4]`.
 
     A convolution is a sum over what is known, so each step adds its own part: for each phase of
     positions a convolution with stride 2. `groups` `[4]`: what each phase codes in the step.
     """
     g = b.graph
+
+    def integers(*values: int) -> str:
+        return g.constant(np.array(values, np.int64))
+
     sums, groups = g.input("sums", _sums(c)), g.input("groups", [STEPS], integer=True)
     count = c["m"] // STEPS
-    y = b.squash(b.to_planes(g.input("y", ["rows", "columns", count])))
-    # The plane that says what is known is all ones, and zero beyond the edge as all others.
-    one_more = g.constant(np.array([0, 0, 0, 0, 0, 1, 0, 0], np.int64))
-    y = g.node("Pad", y, one_more, g.constant(np.ones(1, np.float32)))
-    taps = b.parameter("ctx_in.weight").reshape(c["context"], -1, 9)
-    weight = np.empty((STEPS, c["context"], count + 1, 9), np.float32)
-    for group in range(STEPS):
-        for tap, known in enumerate(groups_around(group)):
-            channels = [*range(known * count, (known + 1) * count), c["m"] + known]
-            weight[group, :, :, tap] = taps[:, channels, tap]
-    stored = g.constant(weight.reshape(STEPS, c["context"], count + 1, 3, 3))
-    told = []
+    y = b.squash(g.input("y", ["rows", "columns", count]))
+    # The channel that says what is known is all ones, and zero beyond the edge as all others.
+    y = g.node("Pad", y, integers(0, 0, 0, 0, 0, 1), g.constant(np.ones((), np.float32)))
+    half = g.node("Gather", g.node("Shape", sums), integers(1, 2))
+    padded = g.node("Add", g.node("Mul", half, integers(2)), integers(2))
+    used = g.node("Add", g.node("Gather", g.node("Shape", y), integers(0, 1)), integers(1))
+    beyond = g.node("Sub", padded, used)
+    y = g.node("Pad", y, g.node("Concat", integers(1, 1, 0), beyond, integers(0), axis=0))
+    width = g.node("Gather", padded, integers(1))
+    rows, columns = (
+        g.node("Mul", b.range(g.node("Gather", half, integers(axis))), integers(2))
+        for axis in (0, 1)
+    )
+    starts = g.node("Mul", g.node("Unsqueeze", rows, integers(1)), width)
+    starts = g.node("Reshape", g.node("Add", starts, columns), integers(-1, 1))
+    under = []
     for phase in range(STEPS):
-        row, column = divmod(phase, 2)
-        kernel = g.node("Gather", stored, g.node("Gather", groups, g.constant(np.array(phase))))
-        pads = [1 - row, 1 - column, 1 + row, 1 + column]
-        told.append(g.node("Conv", y, kernel, strides=[2, 2], pads=pads))
-    g.output(g.node("Add", sums, g.node("Concat", *told, axis=1)), "new_sums", _sums(c))
+        taps = [divmod(phase, 2)[0] + tap // 3 for tap in range(9)]
+        across = integers(*(phase % 2 + tap % 3 for tap in range(9)))
+        offsets = g.node("Add", g.node("Mul", integers(*taps), width), across)
+        under.append(g.node("Add", starts, offsets))
+    told = b.multiply_under(y, under, "ctx_in.weight", _known_around(c), groups)
+    told = g.node("Reshape", told, g.node("Shape", sums))
+    g.output(g.node("Add", sums, told), "new_sums", _sums(c))
 
 
-def _mean(b: GraphBuilder, c: dict[str, int]) -> None:
+def _known_around(c: dict[str, int]) -> Callable[[np.ndarray], np.ndarray]:
+    """The context's weights `[context, m + 4, 3, 3]` to `[4, 9 * (m/4 + 1), context]`: for each
+    group the taps around a position that codes it, of what is known there."""
+    count = c["m"] // STEPS
+
+    def arranged(weight: np.ndarray) -> np.ndarray:
+        taps = weight.reshape(*weight.shape[:2], 9)
+        matrices = np.empty((STEPS, 9, count + 1, len(weight)), weight.dtype)
+        for group in range(STEPS):
+            for tap, known in enumerate(groups_around(group)):
+                channels = [*range(known * count, (known + 1) * count), c["m"] + known]
+                matrices[group, tap] = taps[:, channels, tap].T
+        return matrices.reshape(STEPS, 9 * (count + 1), -1)
+
+    return arranged
+
+
+def _mean(b: Layers, c: dict[str, int]) -> None:
     """Mean of the latents of a step, `[h, w, m/4]`, from `sums` and the `groups` of its phases."""
     g = b.graph
     h = b.activate(g.input("sums", _sums(c)))
-    each = (
-        np.tile(b.parameter(f"ctx_mid.{name}"), n)
-        for name, n in (("weight", (STEPS, 1, 1, 1)), ("bias", STEPS))
-    )
-    h = b.activate(g.node("Conv", h, *map(g.constant, each), group=STEPS))
-    g.output(_head(b, h, "ctx_out"), "mean", ["rows", "columns", c["m"] // STEPS])
+    weight = b.parameter("ctx_mid.weight")[:, :, 0, 0].T.copy()
+    h = g.node("Add", g.node("MatMul", h, g.constant(weight)), b.stored("ctx_mid.bias"))
+    g.output(_head(b, b.activate(h), "ctx_out"), "mean", ["rows", "columns", c["m"] // STEPS])
 
 
-def _step_scale(b: GraphBuilder, c: dict[str, int]) -> None:
+def _step_scale(b: Layers, c: dict[str, int]) -> None:
     """How much finer each of them is quantised than its channel, from the first `sums`."""
     g = b.graph
     log_q = _head(b, b.activate(g.input("sums", _sums(c))), "q_out")
@@ -153,35 +180,39 @@ def _step_scale(b: GraphBuilder, c: dict[str, int]) -> None:
     g.output(q, "q", ["rows", "columns", c["m"] // STEPS])
 
 
-def _head(b: GraphBuilder, h: str, layer: str) -> str:
+def _head(b: Layers, h: str, layer: str) -> str:
     """A 1x1 convolution of all phases, each to its channels of `groups`; `[h, w, m/4]`."""
     g = b.graph
     groups = g.input("groups", [STEPS], integer=True)
-    parameters = []
-    for name in ("weight", "bias"):
-        stored = b.parameter(f"{layer}.{name}")
-        by_group = g.constant(stored.reshape(STEPS, -1, *stored.shape[1:]))
-        chosen = g.node("Gather", by_group, groups)
-        shape = g.constant(np.array([-1, *stored.shape[1:]], np.int64))
-        parameters.append(g.node("Reshape", chosen, shape))
-    return b.interleave(g.node("Conv", h, *parameters, group=STEPS))
+    weight = b.parameter(f"{layer}.weight")[:, :, 0, 0]
+    by_group = weight.reshape(STEPS, -1, weight.shape[1]).swapaxes(1, 2)
+    bias = b.parameter(f"{layer}.bias").reshape(STEPS, 1, 1, -1)
+    shape = g.node("Shape", h)
+    channels = g.constant(np.array([weight.shape[1]], np.int64))
+    phases, positions = (g.constant(np.array(n, np.int64)) for n in ([STEPS], [-1]))
+    rows = g.node("Reshape", h, g.node("Concat", phases, positions, channels, axis=0))
+    chosen = g.node("Gather", g.constant(np.ascontiguousarray(by_group)), groups)
+    product = g.node("MatMul", rows, chosen)
+    half = g.node("Gather", shape, g.constant(np.array([1, 2], np.int64)))
+    values = g.constant(np.array([bias.shape[-1]], np.int64))
+    product = g.node("Reshape", product, g.node("Concat", phases, half, values, axis=0))
+    return b.interleave(g.node("Add", product, g.node("Gather", g.constant(bias), groups)))
 
 
-def _synthesis(b: GraphBuilder, c: dict[str, int]) -> None:
+def _synthesis(b: Layers, c: dict[str, int]) -> None:
     """g_s: `y_hat` `[h, w, m]` to a picture `x` `[16h, 16w, 3]`, not clipped."""
-    g = b.graph
     h = b.convolve(_latents(b, c), "s_in", "s_in.bias", "s_bias")
     for number in range(c["n2"]):
-        h = b.crop(b.residual_block(h, f"s2.{number}"), BLOCK_REACH)
-    h = b.crop(b.double(h, "up"), 2)
+        h = b.residual_block(h, f"s2.{number}")
+    h = b.double(h, "up", crop=2)
     for number in range(c["n1"]):
-        h = b.crop(b.residual_block(h, f"s1.{number}"), BLOCK_REACH)
+        h = b.residual_block(h, f"s1.{number}")
     inverse = b.parameter("klt") * b.parameter("klt_scale")
-    blocks = g.node("Conv", h, g.constant(inverse[:, :, None, None]), b.stored("klt_mean"))
-    g.output(b.to_channels_last(b.shuffle(blocks, BLOCK)), "x", ["height", "width", 3])
+    x = b.restore_blocks(h, inverse, b.parameter("klt_mean"))
+    b.graph.output(x, "x", ["height", "width", 3])
 
 
-def _reduced_synthesis(b: GraphBuilder, c: dict[str, int]) -> None:
+def _reduced_synthesis(b: PlaneLayers, c: dict[str, int]) -> None:
     """g_s at 1/8 of the resolution, nearly: `y_hat` `[h, w, m]` to `x` `[2h, 2w, 3]`."""
     g = b.graph
     halo = NetworkConfig(**c).halo
@@ -190,20 +221,20 @@ def _reduced_synthesis(b: GraphBuilder, c: dict[str, int]) -> None:
     g.output(x, "x", ["height", "width", 3])
 
 
-def _latents(b: GraphBuilder, c: dict[str, int]) -> str:
+def _latents(b: Layers, c: dict[str, int]) -> str:
     """`y_hat`, in the scale that g_s was trained with, as planes."""
     y_hat = b.graph.input("y_hat", ["rows", "columns", c["m"]])
-    return b.to_planes(b.graph.node("Mul", y_hat, b.exp_at_level("log_inverse_gain")))
+    return b.from_channels_last(b.graph.node("Mul", y_hat, b.exp_at_level("log_inverse_gain")))
 
 
-def _gain(b: GraphBuilder, c: dict[str, int]) -> None:
+def _gain(b: PlaneLayers, c: dict[str, int]) -> None:
     """Quantisation steps per unit of y, `[m]`."""
     g = b.graph
     gain = g.node("Mul", b.exp_at_level("log_gain"), b.stored("y_scale"))
     g.output(gain, "gain", [c["m"]])
 
 
-GRAPHS: dict[str, Callable[[GraphBuilder, dict[str, int]], None]] = {
+GRAPHS: dict[str, Callable[..., None]] = {
     "analysis": _analysis,
     "analysis_fine": _analysis_fine,
     "analysis_coarse": _analysis_coarse,
@@ -216,6 +247,7 @@ GRAPHS: dict[str, Callable[[GraphBuilder, dict[str, int]], None]] = {
     "reduced_synthesis": _reduced_synthesis,
     "gain": _gain,
 }
+_HAVE_LIMBS = {"analysis", "analysis_fine", "analysis_coarse", "context", "synthesis"}
 
 
 def graph_names(weights: Weights) -> list[str]:

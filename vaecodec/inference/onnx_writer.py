@@ -5,37 +5,52 @@ stand below). Writing it takes these few lines and no package.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 
 IR_VERSION = 8
 OPSET = 17
+OWN_DOMAIN = "com.microsoft"  # of the operators that ONNX Runtime adds
 _VARINT, _BYTES, _FIXED32 = 0, 2, 5  # wire types
-FLOAT, INT32 = 1, 6  # of the format's element types
+FLOAT, INT32, INT64 = 1, 6, 7  # of the format's element types
 _ELEMENT_TYPES = {
     np.dtype(np.float32): FLOAT,
     np.dtype(np.uint8): 2,
     np.dtype(np.int8): 3,
     np.dtype(np.int32): INT32,
-    np.dtype(np.int64): 7,
+    np.dtype(np.int64): INT64,
 }
 _INT_ATTRIBUTE, _FLOAT_ATTRIBUTE, _STRING_ATTRIBUTE, _INTS_ATTRIBUTE = 2, 1, 3, 7
-
-Attribute = int | float | str | Sequence[int]
+_GRAPH_ATTRIBUTE = 5
 _Parts = list[bytes | memoryview]  # of a message; joined once, as weights are large
+
+
+@dataclass(frozen=True)
+class Body:
+    """A graph that an operator runs, as the parts of its message."""
+
+    parts: _Parts
+
+
+Attribute = int | float | str | Sequence[int] | Body
 
 
 class Graph:
     """A graph under construction; values are known by their names."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, outer: "Graph | None" = None):
+        """`outer`: the graph of which this is an operator's body, and whose values it knows."""
         self._name = name
         self._nodes: _Parts = []
         self._constants: _Parts = []
         self._inputs: _Parts = []
         self._outputs: _Parts = []
-        self._values = 0
+        # Unique in bodies, too.
+        self._numbers: Iterator[int] = outer._numbers if outer else count(1)
+        self._domains: set[str] = outer._domains if outer else set()
 
     def input(self, name: str, shape: Sequence[int | str], integer: bool = False) -> str:
         """A float32 or int64 input; sizes that are names may be any."""
@@ -47,10 +62,16 @@ class Graph:
         self._constants += _message(5, _tensor(name, default))
         return self.input(name, default.shape, integer=True)
 
-    def output(self, value: str, name: str, shape: Sequence[int | str]) -> None:
+    def output(
+        self,
+        value: str,
+        name: str,
+        shape: Sequence[int | str],
+        dtype: type[np.generic] = np.float32,
+    ) -> None:
         """Give `value` out as `name`."""
-        self._nodes += _message(1, _node("Identity", [value], name, {}))
-        self._outputs += _message(12, _value(name, shape))
+        self._nodes += _message(1, _node("Identity", [value], [name], {}))
+        self._outputs += _message(12, _value(name, shape, dtype))
 
     def constant(self, array: np.ndarray) -> str:
         """An array that is stored with the graph, of one of the types above."""
@@ -60,42 +81,86 @@ class Graph:
 
     def node(self, operator: str, *inputs: str, **attributes: Attribute) -> str:
         """The output of an operator."""
+        return self.nodes(1, operator, *inputs, **attributes)[0]
+
+    def nodes(self, count: int, operator: str, *inputs: str, **attributes: Attribute) -> list[str]:
+        """The first `count` outputs of an operator."""
+        names = [self._new_name() for _ in range(count)]
+        self._nodes += _message(1, _node(operator, inputs, names, attributes))
+        return names
+
+    def own_node(self, operator: str, *inputs: str) -> str:
+        """The output of one of ONNX Runtime's own operators; inputs may be left out as ""."""
         name = self._new_name()
-        self._nodes += _message(1, _node(operator, inputs, name, attributes))
+        node = [*_node(operator, inputs, [name], {}), _string(7, OWN_DOMAIN)]
+        self._nodes += _message(1, node)
+        self._domains.add(OWN_DOMAIN)
         return name
+
+    def each(
+        self,
+        items: Sequence[str],
+        widths: Sequence[int],
+        body: "BodyOf",
+        output_shape: Sequence[int | str],
+        dtype: type[np.generic] = np.float32,
+    ) -> str:
+        """`[N, *output_shape]` of what `body` makes, in a graph of its own, of one row after the
+        other of each of `items`, int64 `[N, width]`."""
+        inner = Graph(f"each_{next(self._numbers)}", self)
+        rows = [inner.input(inner._new_name(), [width], integer=True) for width in widths]
+        inner.output(body(inner, rows), inner._new_name(), output_shape, dtype)
+        return self.node("Scan", *items, body=Body(inner._parts()), num_scan_inputs=len(rows))
 
     def to_bytes(self, metadata: dict[str, str]) -> bytes:
         """The whole model."""
-        graph = [*self._nodes, _string(2, self._name), *self._constants]
-        graph += self._inputs + self._outputs
-        model = [_integer(1, IR_VERSION), _string(2, "vaecodec"), *_message(7, graph)]
+        model: _Parts = [
+            _integer(1, IR_VERSION),
+            _string(2, "vaecodec"),
+            *_message(7, self._parts()),
+        ]
         model += _message(8, [_integer(2, OPSET)])
+        for domain in self._domains:
+            model += _message(8, [_string(1, domain), _integer(2, 1)])
         for key, value in metadata.items():
             model += _message(14, [_string(1, key), _string(2, value)])
         return b"".join(model)
 
+    def _parts(self) -> _Parts:
+        graph: _Parts = [*self._nodes, _string(2, self._name), *self._constants]
+        return graph + self._inputs + self._outputs
+
     def _new_name(self) -> str:
-        self._values += 1
-        return f"v{self._values}"
+        return f"v{next(self._numbers)}"
+
+
+BodyOf = Callable[[Graph, list[str]], str]  # (graph to put nodes into, its inputs) -> its output
 
 
 def _node(
-    operator: str, inputs: Sequence[str], output: str, attributes: dict[str, Attribute]
+    operator: str,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    attributes: dict[str, Attribute],
 ) -> _Parts:
     parts: _Parts = [_string(1, name) for name in inputs]
-    parts += [_string(2, output), _string(3, output), _string(4, operator)]
+    parts += [_string(2, name) for name in outputs]
+    parts += [_string(3, outputs[0]), _string(4, operator)]
     for name, value in attributes.items():
         parts += _message(5, _attribute(name, value))
     return parts
 
 
 def _attribute(name: str, value: Attribute) -> _Parts:
+    content: _Parts
     if isinstance(value, int):
         content, kind = [_integer(3, value)], _INT_ATTRIBUTE
     elif isinstance(value, float):
         content, kind = [_key(2, _FIXED32), struct.pack("<f", value)], _FLOAT_ATTRIBUTE
     elif isinstance(value, str):
         content, kind = [_string(4, value)], _STRING_ATTRIBUTE
+    elif isinstance(value, Body):
+        content, kind = _message(6, value.parts), _GRAPH_ATTRIBUTE
     else:
         content, kind = [_integer(8, item) for item in value], _INTS_ATTRIBUTE
     return [_string(1, name), *content, _integer(20, kind)]
