@@ -1,5 +1,8 @@
 """The integer scale network: exact whatever the arithmetic underneath, and what training sees."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,11 +14,15 @@ from vaecodec.entropy.integer_scale_network import (
     integer_parameters,
 )
 from vaecodec.entropy.scales import SCALE_COUNT
+from vaecodec.inference.model import Model
+from vaecodec.inference.onnx_backend import OnnxTransforms
+from vaecodec.inference.onnx_scale_network import OnnxScaleNetwork
 from vaecodec.network.config import PRESETS
 from vaecodec.network.scale_network import ScaleNetwork as TrainedScaleNetwork
 from vaecodec.network.scale_network import magnitude_code
 
 CONFIG = PRESETS["tiny"]
+Maker = Callable[[dict[str, np.ndarray]], IntegerScaleNetwork]
 CODES = (magnitude_code(torch.arange(256.0)) * 16).numpy()
 
 
@@ -53,6 +60,19 @@ def indices_of_step(
     for earlier in range(step):
         network.add_context(sums, pick_step(residuals, earlier), earlier)
     return network.indices(sums, size, step, level)
+
+
+@pytest.fixture(params=[IntegerScaleNetwork, OnnxScaleNetwork])
+def made(request: pytest.FixtureRequest, tiny_model: Model) -> Maker:
+    """Makes a network of parameters, in numpy or on ONNX Runtime."""
+
+    def on_onnx_runtime(parameters: dict[str, np.ndarray]) -> IntegerScaleNetwork:
+        weights = replace(tiny_model.weights, scale_parameters=parameters)
+        network = OnnxTransforms(weights, in_limbs=True).scale_network()
+        assert type(network) is OnnxScaleNetwork
+        return network
+
+    return on_onnx_runtime if request.param is OnnxScaleNetwork else IntegerScaleNetwork
 
 
 def known_before(residuals: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
@@ -104,15 +124,36 @@ def reference_indices(p: dict[str, np.ndarray], z, residuals, known, level: int)
 
 
 @pytest.mark.parametrize("level", [0, 1, 255, 256, 700, 1279, 1280])
-def test_equals_the_specification_in_integers(level: int):
+def test_equals_the_specification_in_integers(made: Maker, level: int):
     p = integers(trained())
-    network = IntegerScaleNetwork(p)
+    network = made(p)
     for step in range(STEPS):
         z, residuals = inputs(step)
         indices = indices_of_step(network, z, residuals, step, level)
         expected = reference_indices(p, z, *known_before(residuals, step), level)
         np.testing.assert_array_equal(indices, pick_step(expected, step))
         assert len(np.unique(indices)) > 10, "the test must reach many tables"
+
+
+def test_offsets_move_the_indices_alike(made: Maker):
+    p = integers(trained())
+    z, residuals = inputs(3)
+    size = residuals.shape[:2]
+    offsets = np.random.default_rng(0).integers(-9, 10, (*size, 1))
+    found = []
+    for network in (IntegerScaleNetwork(p), made(p)):
+        sums = network.prepare(z, 700, size)
+        network.add_context(sums, pick_step(residuals, 0), 0)
+        found.append(network.indices(sums, size, 1, 700, offsets))
+        plain = network.indices(sums, size, 1, 700)
+    np.testing.assert_array_equal(*found)
+    assert (found[0] != plain).any()
+
+
+def test_weights_too_large_for_products_of_bytes_are_left_to_numpy(tiny_model: Model):
+    p = integers(trained(spread=30.0))
+    weights = replace(tiny_model.weights, scale_parameters=p)
+    assert type(OnnxTransforms(weights, in_limbs=True).scale_network()) is IntegerScaleNetwork
 
 
 @pytest.mark.parametrize("spread", [0.1, 30.0])

@@ -30,6 +30,24 @@ def groups_around(group: int) -> list[int]:
     ]
 
 
+def matrices_around(weight: np.ndarray) -> np.ndarray:
+    """A context's kernel `[out, m + 4, 3, 3]` for positions that code each group:
+    `[4, 9 * (m/4 + 1), out]`, taps outermost, of what is known at each tap, its plane last.
+
+    Around all positions of a phase the same groups are known, which are the only ones multiplied.
+    """
+    out, channels = weight.shape[:2]
+    m = channels - STEPS
+    count = m // STEPS
+    taps = weight.reshape(out, channels, 9)
+    matrices = np.empty((STEPS, 9, count + 1, out), weight.dtype)
+    for group in range(STEPS):
+        for tap, known in enumerate(groups_around(group)):
+            of_group = [*range(known * count, (known + 1) * count), m + known]
+            matrices[group, tap] = taps[:, of_group, tap].T
+    return matrices.reshape(STEPS, 9 * (count + 1), out)
+
+
 @lru_cache(maxsize=64)
 def group_mask(height: int, width: int, step: int) -> np.ndarray:
     """Where a step codes each group of channels, `[height, width, 4]` bool. Do not write to it."""

@@ -22,7 +22,7 @@ it.
 import numpy as np
 
 from vaecodec.cores import single_blas_thread
-from vaecodec.entropy.coding_order import STEPS, groups_around, groups_of_phases
+from vaecodec.entropy.coding_order import STEPS, groups_of_phases, matrices_around
 from vaecodec.entropy.scales import LEVEL_BITS, SCALE_COUNT
 
 ACTIVATION_BITS = 4
@@ -37,7 +37,7 @@ SUM_BITS = {
     "offset": WEIGHT_BITS + ACTIVATION_BITS,
 }
 # By how many bits the sums of a layer are shifted to give activations or indices.
-_SHIFTS = {
+SHIFTS = {
     "z_conv": WEIGHT_BITS - ACTIVATION_BITS,
     "z_up": WEIGHT_BITS,
     "context": WEIGHT_BITS,
@@ -105,11 +105,11 @@ class IntegerScaleNetwork:
         self._codes = codes.astype(np.float32)
         self._tables = {name: p[name].astype(np.int64) for name in SUM_BITS}
         self._z_conv, self._z_up, self._hidden = (
-            ExactProduct(_matrix(p[name]), _SHIFTS[name]) for name in ("z_conv", "z_up", "hidden")
+            ExactProduct(_matrix(p[name]), SHIFTS[name]) for name in ("z_conv", "z_up", "hidden")
         )
-        self._context = [ExactProduct(w, _SHIFTS["context"]) for w in _around(p["context"], m)]
+        self._context = [ExactProduct(w, SHIFTS["context"]) for w in matrices_around(p["context"])]
         by_group = np.split(_matrix(p["out"]), STEPS, axis=1)
-        self._out = [ExactProduct(w, _SHIFTS["out"]) for w in by_group]
+        self._out = [ExactProduct(w, SHIFTS["out"]) for w in by_group]
 
     @single_blas_thread
     def prepare(self, z: np.ndarray, level: int, size: tuple[int, int]) -> np.ndarray:
@@ -121,14 +121,14 @@ class IntegerScaleNetwork:
         """
         z = np.clip(z, -ACTIVATION_MAX, ACTIVATION_MAX).astype(np.float32)
         h = self._z_conv(_im2col(np.pad(z, ((1, 1), (1, 1), (0, 0)))))
-        h = _activate(h + self._bias("z_bias", level, _SHIFTS["z_conv"]))
+        h = _activate(h + self.bias("z_bias", level, SHIFTS["z_conv"]))
         up = self._z_up(h)
         rows, columns, channels = up.shape
         # Pixel shuffle by 4: channel = feature * 16 + 4 * row + column.
         up = up.reshape(rows, columns, channels // 16, 2, 2, 2, 2).transpose(4, 6, 0, 3, 1, 5, 2)
         up = up.reshape(STEPS, 2 * rows, 2 * columns, channels // 16)
         up = up[:, : -(-size[0] // 2), : -(-size[1] // 2)]
-        sums: np.ndarray = up + self._bias("up_bias", level, _SHIFTS["context"])
+        sums: np.ndarray = up + self.bias("up_bias", level, SHIFTS["context"])
         return sums
 
     @single_blas_thread
@@ -136,8 +136,7 @@ class IntegerScaleNetwork:
         """Add to `sums`, from `prepare` and earlier steps, what a step's residuals `[h, w, m/4]`
         (integers) tell.
 
-        A convolution is a sum over what is known, so each step adds its own part. Around all
-        positions of a phase the same groups are known, which are the only ones multiplied.
+        A convolution is a sum over what is known, so each step adds its own part.
         """
         height, width, count = residuals.shape
         rows, columns = sums.shape[1:3]
@@ -164,8 +163,8 @@ class IntegerScaleNetwork:
         `[h, w, 1]` added to the indices.
         """
         h = self._hidden(_activate(sums))
-        h = _activate(h + self._bias("hidden_bias", level, _SHIFTS["hidden"]))
-        bias = self._bias("offset", level, _SHIFTS["out"]).reshape(STEPS, -1)
+        h = _activate(h + self.bias("hidden_bias", level, SHIFTS["hidden"]))
+        bias = self.bias("offset", level, SHIFTS["out"]).reshape(STEPS, -1)
         indices = np.empty((*size, self.m // STEPS), np.uint8)
         for phase, group in enumerate(groups_of_phases(step)):
             of_phase = slice(phase // 2, None, 2), slice(phase % 2, None, 2)
@@ -178,7 +177,7 @@ class IntegerScaleNetwork:
             np.clip(values, 0, SCALE_COUNT - 1, out=target, casting="unsafe")
         return indices
 
-    def _bias(self, name: str, level: int, shift: int) -> np.ndarray:
+    def bias(self, name: str, level: int, shift: int) -> np.ndarray:
         """A level table's row at `level`, linear between anchors, in integers; with half a unit
         and the factor of the sum that it joins."""
         table = self._tables[name]
@@ -230,21 +229,6 @@ def _im2col(padded: np.ndarray, stride: int = 1) -> np.ndarray:
 def _matrix(weight: np.ndarray) -> np.ndarray:
     """`[out, in, k, k]` to `[k * k * in, out]`, taps outermost."""
     return np.ascontiguousarray(weight.transpose(2, 3, 1, 0).reshape(-1, weight.shape[0]))
-
-
-def _around(weight: np.ndarray, m: int) -> list[np.ndarray]:
-    """The context's `[scale, m + 4, 3, 3]` for positions that code each group:
-    `[9 * (m/4 + 1), scale]`, taps outermost, of what is known at each tap, its plane last."""
-    count = m // STEPS
-    taps = weight.reshape(*weight.shape[:2], 9)
-    matrices = []
-    for group in range(STEPS):
-        known = [
-            taps[:, [*range(near * count, (near + 1) * count), m + near], tap]
-            for tap, near in enumerate(groups_around(group))
-        ]
-        matrices.append(np.ascontiguousarray(np.concatenate(known, axis=1).T))
-    return matrices
 
 
 def _activate(sums: np.ndarray) -> np.ndarray:

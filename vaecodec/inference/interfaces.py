@@ -5,6 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
+from vaecodec.entropy.integer_scale_network import IntegerScaleNetwork
+
 # The sides of a window (top, left, bottom, right), 1 where it has a halo that is of no more use
 # once the transform is done, 0 where the picture ends or all is wanted.
 Cut = tuple[int, int, int, int]
@@ -86,6 +88,9 @@ class Transforms(Protocol):
     ) -> np.ndarray:
         """g_s: y_hat `[h, w, m]` to a picture `[16h/scale, 16w/scale, 3]`, not clipped; without the
         halo that `cut` names."""
+
+    def scale_network(self) -> IntegerScaleNetwork:
+        """Of this model, by whatever is fastest here: it is exact."""
 
     def gain(self, level: int) -> np.ndarray:
         """Quantisation steps per unit of y, `[m]`."""

@@ -67,7 +67,7 @@ class Model:
 
     @cached_property
     def scale_network(self) -> IntegerScaleNetwork:
-        return IntegerScaleNetwork(self.weights.scale_parameters)
+        return self.transforms.scale_network()
 
     @cached_property
     def y_tables(self) -> TableSet:

@@ -15,15 +15,18 @@ import onnxruntime
 
 from vaecodec.cores import CurrentThread
 from vaecodec.entropy.coding_order import groups_of_phases
+from vaecodec.entropy.integer_scale_network import IntegerScaleNetwork
 from vaecodec.entropy.scales import LEVEL_UNIT
 from vaecodec.forks import renew_after_fork
 from vaecodec.inference.interfaces import NO_CUT, Cut, MeanPredictor
 from vaecodec.inference.onnx_graphs import graph_bytes
+from vaecodec.inference.onnx_scale_network import OnnxScaleNetwork, fits
 from vaecodec.network.config import BLOCK
 from vaecodec.network.weights import Weights, check_parameters
 from vaecodec.processor import processor_features
 
-_DTYPES = {"groups": np.int64, "cut": np.int64}  # of inputs that are not float32
+# Of inputs that are not float32.
+_DTYPES = {"groups": np.int64, "cut": np.int64, "codes": np.uint8, "totals": np.int32}
 
 
 class OnnxTransforms:
@@ -95,6 +98,13 @@ class OnnxTransforms:
             (1, 3)
         )
         return result
+
+    def scale_network(self) -> IntegerScaleNetwork:
+        parameters = self._weights.scale_parameters
+        network = IntegerScaleNetwork(parameters)
+        if self._in_limbs and fits(parameters):
+            return OnnxScaleNetwork(parameters, self._run)
+        return network
 
     def gain(self, level: int) -> np.ndarray:
         return self._run("gain", level)

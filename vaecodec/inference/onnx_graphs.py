@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from vaecodec.entropy.coding_order import STEPS, groups_around
+from vaecodec.entropy.coding_order import STEPS, matrices_around
 from vaecodec.inference.onnx_layers import Layers
 from vaecodec.inference.onnx_limbs import LimbLayers
 from vaecodec.inference.onnx_planes import PlaneLayers
+from vaecodec.inference.onnx_scale_network import SCALE_GRAPHS
 from vaecodec.network.config import (
     BLOCK,
     LOG_STEP_SCALE_MAX,
@@ -24,13 +25,14 @@ from vaecodec.network.weights import Weights
 
 
 def graph_bytes(weights: Weights, name: str, in_limbs: bool = False) -> bytes:
-    """The ONNX model of one of `GRAPHS`, for weights that `check_parameters` has passed.
+    """The ONNX model of one of `GRAPHS` or `SCALE_GRAPHS`, for weights that `check_parameters` has
+    passed.
 
     `in_limbs`: what can computes in bytes, where the processor is fast at that (onnx_limbs).
     """
     kind = LimbLayers if in_limbs and name in _HAVE_LIMBS else PlaneLayers
     builder = kind(weights, name)
-    GRAPHS[name](builder, weights.config)
+    (GRAPHS | SCALE_GRAPHS)[name](builder, weights.config)
     return builder.graph.to_bytes({"vaecodec.inference.model": weights.model_id.hex()})
 
 
@@ -113,53 +115,16 @@ def _context(b: Layers, c: dict[str, int]) -> None:
     positions a convolution with stride 2. `groups` `[4]`: what each phase codes in the step.
     """
     g = b.graph
-
-    def integers(*values: int) -> str:
-        return g.constant(np.array(values, np.int64))
-
-    sums, groups = g.input("sums", _sums(c)), g.input("groups", [STEPS], integer=True)
+    sums, groups = g.input("sums", _sums(c)), g.input("groups", [STEPS], np.int64)
     count = c["m"] // STEPS
     y = b.squash(g.input("y", ["rows", "columns", count]))
     # The channel that says what is known is all ones, and zero beyond the edge as all others.
-    y = g.node("Pad", y, integers(0, 0, 0, 0, 0, 1), g.constant(np.ones((), np.float32)))
-    half = g.node("Gather", g.node("Shape", sums), integers(1, 2))
-    padded = g.node("Add", g.node("Mul", half, integers(2)), integers(2))
-    used = g.node("Add", g.node("Gather", g.node("Shape", y), integers(0, 1)), integers(1))
-    beyond = g.node("Sub", padded, used)
-    y = g.node("Pad", y, g.node("Concat", integers(1, 1, 0), beyond, integers(0), axis=0))
-    width = g.node("Gather", padded, integers(1))
-    rows, columns = (
-        g.node("Mul", b.range(g.node("Gather", half, integers(axis))), integers(2))
-        for axis in (0, 1)
-    )
-    starts = g.node("Mul", g.node("Unsqueeze", rows, integers(1)), width)
-    starts = g.node("Reshape", g.node("Add", starts, columns), integers(-1, 1))
-    under = []
-    for phase in range(STEPS):
-        taps = [divmod(phase, 2)[0] + tap // 3 for tap in range(9)]
-        across = integers(*(phase % 2 + tap % 3 for tap in range(9)))
-        offsets = g.node("Add", g.node("Mul", integers(*taps), width), across)
-        under.append(g.node("Add", starts, offsets))
-    told = b.multiply_under(y, under, "ctx_in.weight", _known_around(c), groups)
+    one_more = g.constant(np.array([0, 0, 0, 0, 0, 1], np.int64))
+    y = g.node("Pad", y, one_more, g.constant(np.ones((), np.float32)))
+    y, under = b.around_phases(y)
+    told = b.multiply_under(y, under, "ctx_in.weight", matrices_around, groups)
     told = g.node("Reshape", told, g.node("Shape", sums))
     g.output(g.node("Add", sums, told), "new_sums", _sums(c))
-
-
-def _known_around(c: dict[str, int]) -> Callable[[np.ndarray], np.ndarray]:
-    """The context's weights `[context, m + 4, 3, 3]` to `[4, 9 * (m/4 + 1), context]`: for each
-    group the taps around a position that codes it, of what is known there."""
-    count = c["m"] // STEPS
-
-    def arranged(weight: np.ndarray) -> np.ndarray:
-        taps = weight.reshape(*weight.shape[:2], 9)
-        matrices = np.empty((STEPS, 9, count + 1, len(weight)), weight.dtype)
-        for group in range(STEPS):
-            for tap, known in enumerate(groups_around(group)):
-                channels = [*range(known * count, (known + 1) * count), c["m"] + known]
-                matrices[group, tap] = taps[:, channels, tap].T
-        return matrices.reshape(STEPS, 9 * (count + 1), -1)
-
-    return arranged
 
 
 def _mean(b: Layers, c: dict[str, int]) -> None:
@@ -183,7 +148,7 @@ def _step_scale(b: Layers, c: dict[str, int]) -> None:
 def _head(b: Layers, h: str, layer: str) -> str:
     """A 1x1 convolution of all phases, each to its channels of `groups`; `[h, w, m/4]`."""
     g = b.graph
-    groups = g.input("groups", [STEPS], integer=True)
+    groups = g.input("groups", [STEPS], np.int64)
     weight = b.parameter(f"{layer}.weight")[:, :, 0, 0]
     by_group = weight.reshape(STEPS, -1, weight.shape[1]).swapaxes(1, 2)
     bias = b.parameter(f"{layer}.bias").reshape(STEPS, 1, 1, -1)

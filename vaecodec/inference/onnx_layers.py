@@ -50,6 +50,10 @@ class Layers(ABC):
         """Weight or bias of the map for reduced pictures."""
         return self.graph.constant(self._weights.reduced[name].astype(np.float32))
 
+    def scale_parameter(self, name: str) -> np.ndarray:
+        """Integers of the scale network."""
+        return self._weights.scale_parameters[name]
+
     def stored(self, name: str) -> str:
         """A parameter of the weight file."""
         return self.graph.constant(self.parameter(name))
@@ -126,12 +130,42 @@ class Layers(ABC):
         return self.graph.node("LeakyRelu", value, alpha=LEAK)
 
     def squash(self, value: str) -> str:
-        """sign(x) log(1 + |x|)."""
+        """sign(x) log(1 + |x|). The sign is x / |x|, as Sign takes four times as long as Div."""
         g = self.graph
-        size = g.node(
-            "Log", g.node("Add", g.node("Abs", value), g.constant(np.ones(1, np.float32)))
+        one, tiny = (g.constant(np.array(n, np.float32)) for n in (1, 1e-30))
+        size = g.node("Abs", value)
+        sign = g.node("Div", value, g.node("Add", size, tiny))
+        return g.node("Mul", sign, g.node("Log", g.node("Add", size, one)))
+
+    def around_phases(self, values: str, zero: str = "") -> tuple[str, list[str]]:
+        """`values` `[h, w, C]` padded with `zero`, and for each of the four phases of positions the
+        numbers of those that lie in the 3x3 around each, `[N, 9]`."""
+        g = self.graph
+
+        def integers(*numbers: int) -> str:
+            return g.constant(np.array(numbers, np.int64))
+
+        one, two = integers(1), integers(2)
+        sides = g.node("Gather", g.node("Shape", values), integers(0, 1))
+        half = g.node("Div", g.node("Add", sides, one), two)
+        padded = g.node("Add", g.node("Mul", half, two), two)
+        beyond = g.node("Sub", g.node("Sub", padded, sides), one)
+        pads = g.node("Concat", integers(1, 1, 0), beyond, integers(0), axis=0)
+        values = g.node("Pad", values, pads, *([zero] if zero else []))
+        width = g.node("Gather", padded, one)
+        rows, columns = (
+            g.node("Mul", self.range(g.node("Gather", half, integers(axis))), two)
+            for axis in (0, 1)
         )
-        return g.node("Mul", g.node("Sign", value), size)
+        starts = g.node("Mul", g.node("Unsqueeze", rows, one), width)
+        starts = g.node("Reshape", g.node("Add", starts, columns), integers(-1, 1))
+        under = []
+        for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            down = integers(*(row + tap // 3 for tap in range(9)))
+            across = integers(*(column + tap % 3 for tap in range(9)))
+            offsets = g.node("Add", g.node("Mul", down, width), across)
+            under.append(g.node("Add", starts, offsets))
+        return values, under
 
     def interleave(self, phases: str) -> str:
         """Four phases of positions, `[4, h, w, C]`, to `[2h, 2w, C]`."""

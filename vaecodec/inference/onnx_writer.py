@@ -15,10 +15,10 @@ IR_VERSION = 8
 OPSET = 17
 OWN_DOMAIN = "com.microsoft"  # of the operators that ONNX Runtime adds
 _VARINT, _BYTES, _FIXED32 = 0, 2, 5  # wire types
-FLOAT, INT32, INT64 = 1, 6, 7  # of the format's element types
+FLOAT, UINT8, INT32, INT64 = 1, 2, 6, 7  # of the format's element types
 _ELEMENT_TYPES = {
     np.dtype(np.float32): FLOAT,
-    np.dtype(np.uint8): 2,
+    np.dtype(np.uint8): UINT8,
     np.dtype(np.int8): 3,
     np.dtype(np.int32): INT32,
     np.dtype(np.int64): INT64,
@@ -52,15 +52,17 @@ class Graph:
         self._numbers: Iterator[int] = outer._numbers if outer else count(1)
         self._domains: set[str] = outer._domains if outer else set()
 
-    def input(self, name: str, shape: Sequence[int | str], integer: bool = False) -> str:
-        """A float32 or int64 input; sizes that are names may be any."""
-        self._inputs += _message(11, _value(name, shape, np.int64 if integer else np.float32))
+    def input(
+        self, name: str, shape: Sequence[int | str], dtype: type[np.generic] = np.float32
+    ) -> str:
+        """An input; sizes that are names may be any."""
+        self._inputs += _message(11, _value(name, shape, dtype))
         return name
 
     def optional_input(self, name: str, default: np.ndarray) -> str:
         """An int64 input that is `default` where it is not given."""
         self._constants += _message(5, _tensor(name, default))
-        return self.input(name, default.shape, integer=True)
+        return self.input(name, default.shape, np.int64)
 
     def output(
         self,
@@ -108,7 +110,7 @@ class Graph:
         """`[N, *output_shape]` of what `body` makes, in a graph of its own, of one row after the
         other of each of `items`, int64 `[N, width]`."""
         inner = Graph(f"each_{next(self._numbers)}", self)
-        rows = [inner.input(inner._new_name(), [width], integer=True) for width in widths]
+        rows = [inner.input(inner._new_name(), [width], np.int64) for width in widths]
         inner.output(body(inner, rows), inner._new_name(), output_shape, dtype)
         return self.node("Scan", *items, body=Body(inner._parts()), num_scan_inputs=len(rows))
 

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from vaecodec.cores import CurrentThread
 from vaecodec.entropy.coding_order import STEPS, pick_step, put_step
+from vaecodec.entropy.integer_scale_network import IntegerScaleNetwork
 from vaecodec.entropy.scales import LEVEL_UNIT
 from vaecodec.errors import UsageError
 from vaecodec.forks import renew_after_fork
@@ -65,6 +66,7 @@ class TorchTransforms:
             name: torch.from_numpy(array.astype(np.float32)).to(self.device)
             for name, array in weights.reduced.items()
         }
+        self._scale_parameters = weights.scale_parameters
         self._thread = CurrentThread()
         renew_after_fork(self)
         torch.backends.cuda.matmul.allow_tf32 = False
@@ -127,6 +129,9 @@ class TorchTransforms:
             x = self.network.synthesise(y, t, scale, cut)
         result: Tensor = x[0].permute(1, 2, 0).float()
         return result
+
+    def scale_network(self) -> IntegerScaleNetwork:
+        return IntegerScaleNetwork(self._scale_parameters)
 
     @torch.inference_mode()
     def gain(self, level: int) -> np.ndarray:
