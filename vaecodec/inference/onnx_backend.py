@@ -19,7 +19,7 @@ from vaecodec.entropy.integer_scale_network import IntegerScaleNetwork
 from vaecodec.entropy.scales import LEVEL_UNIT
 from vaecodec.forks import renew_after_fork
 from vaecodec.inference.interfaces import NO_CUT, Cut, MeanPredictor
-from vaecodec.inference.onnx_graphs import graph_bytes
+from vaecodec.inference.onnx_graphs import HAVE_LIMBS, graph_bytes
 from vaecodec.inference.onnx_scale_network import OnnxScaleNetwork, fits
 from vaecodec.network.config import BLOCK
 from vaecodec.network.weights import Weights, check_parameters
@@ -143,7 +143,11 @@ class OnnxTransforms:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors; it warns of constants that it fused away
         options.intra_op_num_threads = cores  # named, as by default it pins a thread to each
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        # Of limbs it finds nothing to make faster, in as long as all else takes.
+        level, in_limbs = onnxruntime.GraphOptimizationLevel, self._in_limbs and name in HAVE_LIMBS
+        options.graph_optimization_level = (
+            level.ORT_DISABLE_ALL if in_limbs else level.ORT_ENABLE_ALL
+        )
         # Threads that wait busily would take the cores from what numpy does in between.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.use_env_allocators", str(int(_memory.is_shared)))

@@ -30,7 +30,7 @@ def graph_bytes(weights: Weights, name: str, in_limbs: bool = False) -> bytes:
 
     `in_limbs`: what can computes in bytes, where the processor is fast at that (onnx_limbs).
     """
-    kind = LimbLayers if in_limbs and name in _HAVE_LIMBS else PlaneLayers
+    kind = LimbLayers if in_limbs and name in HAVE_LIMBS else PlaneLayers
     builder = kind(weights, name)
     (GRAPHS | SCALE_GRAPHS)[name](builder, weights.config)
     return builder.graph.to_bytes({"vaecodec.inference.model": weights.model_id.hex()})
@@ -212,7 +212,7 @@ GRAPHS: dict[str, Callable[..., None]] = {
     "reduced_synthesis": _reduced_synthesis,
     "gain": _gain,
 }
-_HAVE_LIMBS = {"analysis", "analysis_fine", "analysis_coarse", "context", "synthesis"}
+HAVE_LIMBS = {"analysis", "analysis_fine", "analysis_coarse", "context", "synthesis"}
 
 
 def graph_names(weights: Weights) -> list[str]:

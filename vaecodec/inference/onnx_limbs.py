@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vaecodec.inference.onnx_strips import StripLayers, Windows
+from vaecodec.inference.onnx_strips import Reach, StripLayers, Windows
 from vaecodec.inference.onnx_writer import FLOAT, INT64
 from vaecodec.network.config import BLOCK_REACH, is_eight_bit
 
@@ -79,9 +79,9 @@ class LimbLayers(StripLayers):
         if weight.shape[2] == 1:
             product = g.node("MatMul", value, g.constant(weight[:, :, 0, 0].T.copy()))
             return self.of_shape(g.node("Add", product, total), self._shapes.get(value))
-        shape = self.windows_shape(value, weight.shape[2], stride, pad, crop)
-        strips = self.strips(shape)
-        windows = self.windows(value, strips, weight.shape[2], stride, pad, crop)
+        reach = Reach(weight.shape[2], stride, pad, crop)
+        strips = self.strips(value, reach)
+        windows = self.windows(value, strips, reach)
         kernel = self._kernel(layer)
 
         def strip(rows: str) -> str:
@@ -94,14 +94,15 @@ class LimbLayers(StripLayers):
         """A transposed convolution, 4x4 with stride 2: of 2x2 for each of four phases."""
         weight, bias = self.parameter(f"{layer}.weight"), self.stored(f"{layer}.bias")
         channels = weight.shape[1]
-        strips = self.strips(self.windows_shape(value, 3, 1, 1, crop // 2))
+        reach = Reach(3, 1, 1, crop // 2)
+        strips = self.strips(value, reach)
         taps, kernels = [], []
         for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
             # An even output takes inputs one before and at its place, an odd one at and one after.
             kernel = weight[:, :, [3 - row, 1 - row]][:, :, :, [3 - column, 1 - column]]
             kernels.append(_two_limbs(kernel.swapaxes(0, 1)))
             taps.append([(row + r, column + c) for r in (0, 1) for c in (0, 1)])
-        windows = self.windows(value, strips, 3, 1, 1, crop // 2, taps=taps)
+        windows = self.windows(value, strips, reach, taps=taps)
 
         def strip(rows: str) -> str:
             g, limbs = self.graph, self._limbs(rows, layer)
@@ -116,16 +117,17 @@ class LimbLayers(StripLayers):
         return self.each_strip(strips, windows, strip, channels, scale=2)
 
     def residual_block(self, value: str, block: str) -> str:
-        strips = self.strips(self.windows_shape(value, 3, 1, 1, 1))
-        windows = self.windows(value, strips, 3, 1, 1, 1)
+        reach = Reach(3, 1, 1, 1)
+        strips = self.strips(value, reach)
+        windows = self.windows(value, strips, reach)
         is_bytes = is_eight_bit(self._weights.config, block)
         enter, leave = self._byte_branch(block) if is_bytes else self._branch(block)
         channels, hidden = self.parameter(f"{block}.leave.weight").shape[:2]
         dtype = np.uint8 if is_bytes else np.float32
         h = self.each_strip(strips, windows, lambda rows: enter(rows, windows), hidden, dtype=dtype)
         zero = self.graph.constant(self.eight_bits(block).zeros[1]) if is_bytes else ""
-        inner = self.windows(h, strips, 3, 1, 1, 1, zero)
-        before, after = self.pads(1, 0, BLOCK_REACH)
+        inner = self.windows(h, strips, reach, zero)
+        before, after = self.pads(0, BLOCK_REACH)
         passing = self.rows(value, strips.first, strips.rows, before, after)
 
         def strip(rows: str) -> str:
@@ -256,9 +258,9 @@ _Layer = Callable[[str, Windows], str]  # rows of a strip and the windows in it 
 def _two_limbs(kernel: np.ndarray) -> list[_WeightLimb]:
     """Of real weights `[out, in, h, w]`, in 16 bits for each output channel."""
     step = np.maximum(np.abs(kernel).max((1, 2, 3)), 1e-20) / _LARGEST_LIMBS
-    integers = np.rint(kernel / step[:, None, None, None]).astype(np.int32)
+    integers = np.rint(kernel / step[:, None, None, None]).astype(np.int16)
     high = (integers + 128) >> 8
-    limbs = (high, 256 * step), (integers - 256 * high, step)
+    limbs = (high, 256 * step), (integers - (high << 8), step)
     return [
         _WeightLimb(_matrix(values.astype(np.int8)), steps.astype(np.float32))
         for values, steps in limbs

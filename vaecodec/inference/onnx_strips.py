@@ -22,6 +22,17 @@ Taps = list[tuple[int, int]]  # rows and columns in a window
 
 
 @dataclass(frozen=True)
+class Reach:
+    """Windows of `side` positions a side, `stride` apart, over an array with `pad` positions of 0
+    around it, less `crop` windows at the sides that `cut` names."""
+
+    side: int
+    stride: int
+    pad: int
+    crop: int
+
+
+@dataclass(frozen=True)
 class Strips:
     """Where the rows of an output are cut: the first row of each strip `[S, 1]`, how many it has
     `[1]`, and the sum `[1]`."""
@@ -45,12 +56,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class Windows:
-    """What a layer sees of its `rows`. `under`: for each set of taps the numbers of the positions
+    """What a layer sees of `rows`. `under`: for each set of taps the numbers of the positions
     in a strip that lie under them `[N, taps]`; `shape`: the rows and columns of windows `[2]` that
     are wanted."""
 
-    side: int
-    stride: int
     rows: Rows
     under: list[str]
     shape: str
@@ -63,6 +72,8 @@ class StripLayers(Layers, ABC):
 
     def __init__(self, weights: Weights, name: str):
         super().__init__(weights, name)
+        self._pads: dict[tuple[int, int], tuple[str, str]] = {}
+        self._integers: dict[Graph, dict[tuple[int, ...], str]] = {}
         self._shapes: dict[str, str] = {}  # `[2]`, of arrays that have rows more than are wanted
 
     def from_channels_last(self, value: str) -> str:
@@ -97,19 +108,10 @@ class StripLayers(Layers, ABC):
         x = g.node("Transpose", x, perm=[0, 2, 1, 3, 4])
         return g.node("Reshape", x, self._joined(shape, 3))
 
-    def windows_shape(self, value: str, side: int, stride: int, pad: int, crop: int) -> str:
-        """Rows and columns of windows `[2]`, with `pad` positions of 0 on each side of `value`,
-        less `crop` windows at those that `cut` names."""
-        g = self.graph
-        before, after = self.pads(stride, pad, crop)
-        padded = g.node("Add", self.wanted_shape(value), g.node("Add", before, after))
-        spare = self.integers(side - stride)
-        return g.node("Div", g.node("Sub", padded, spare), self.integers(stride))
-
-    def strips(self, shape: str) -> Strips:
-        """Of an output of that many rows and columns: as few as may be, and as even."""
+    def strips(self, value: str, reach: Reach) -> Strips:
+        """Of a layer's output: as few as may be, and as even."""
         g, one = self.graph, self.integers(1)
-        rows, columns = g.nodes(2, "Split", shape)
+        rows, columns = g.nodes(2, "Split", self._windows_shape(value, reach))
         most = g.node("Max", one, g.node("Div", self.integers(_WINDOWS), columns))
         count = self._divided_up(rows, most)
         each = self._divided_up(rows, count)
@@ -121,24 +123,21 @@ class StripLayers(Layers, ABC):
         self,
         value: str,
         strips: Strips,
-        side: int,
-        stride: int,
-        pad: int,
-        crop: int,
+        reach: Reach,
         zero: str = "",
         taps: list[Taps] | None = None,
     ) -> Windows:
         """`zero`: what stands for 0 where the array is of bytes; `taps`: all, if not named."""
-        g, one, step = self.graph, self.integers(1), self.integers(stride)
-        shape = self.windows_shape(value, side, stride, pad, crop)
-        before, after = self.pads(stride, pad, crop)
-        strip_step = g.node("Mul", strips.rows, step)
+        g, one, side, stride = self.graph, self.integers(1), reach.side, reach.stride
+        shape, step = self._windows_shape(value, reach), self.integers(stride)
+        before, after = self.pads(reach.pad, reach.crop * stride)
+        strip_step = self._times(strips.rows, stride)
         height = g.node("Add", strip_step, self.integers(side - stride))
-        first = g.node("Mul", strips.first, step)
+        first = self._times(strips.first, stride)
         rows = self.rows(value, first, height, before, after, zero)
         padding = g.node("Gather", g.node("Add", before, after), one)
         width = g.node("Add", g.node("Gather", self.wanted_shape(value), one), padding)
-        columns = g.node("Mul", g.node("Gather", shape, one), step)
+        columns = self._times(g.node("Gather", shape, one), stride)
         down = g.node("Mul", self.range(strip_step, step), width)
         starts = g.node("Add", g.node("Unsqueeze", down, one), self.range(columns, step))
         starts = g.node("Reshape", starts, self.integers(-1, 1))
@@ -147,7 +146,7 @@ class StripLayers(Layers, ABC):
             down, across = (self.integers(*numbers) for numbers in zip(*places, strict=True))
             offsets = g.node("Add", g.node("Mul", down, width), across)
             under.append(g.node("Add", starts, offsets))
-        return Windows(side, stride, rows, under, shape)
+        return Windows(rows, under, shape)
 
     def rows(
         self, value: str, first: str, height: str, before: str, after: str, zero: str = ""
@@ -204,16 +203,26 @@ class StripLayers(Layers, ABC):
         h = outer.each(places, widths, strip, ["windows", channels], dtype)
         columns = outer.node("Gather", windows.shape, self.integers(1))
         computed = outer.node("Concat", strips.all_rows, columns, axis=0)
-        larger = self.integers(scale)
-        h = outer.node("Reshape", h, self._joined(outer.node("Mul", computed, larger), channels))
-        return self.of_shape(h, outer.node("Mul", windows.shape, larger))
+        h = outer.node("Reshape", h, self._joined(self._times(computed, scale), channels))
+        return self.of_shape(h, self._times(windows.shape, scale))
 
-    def pads(self, stride: int, pad: int, crop: int) -> tuple[str, str]:
-        before, after = (
-            self.graph.node("Sub", self.integers(pad), cut)
-            for cut in self.cut_positions(crop * stride)
-        )
-        return before, after
+    def pads(self, pad: int, crop: int) -> tuple[str, str]:
+        """Positions that are added at top and left `[2]`, and at bottom and right: `pad`, less
+        `crop` at the sides that `cut` names."""
+        if (pad, crop) not in self._pads:
+            before, after = (
+                self.graph.node("Sub", self.integers(pad), cut) for cut in self.cut_positions(crop)
+            )
+            self._pads[pad, crop] = before, after
+        return self._pads[pad, crop]
+
+    def _windows_shape(self, value: str, reach: Reach) -> str:
+        """Rows and columns of windows `[2]`."""
+        g = self.graph
+        before, after = self.pads(reach.pad, reach.crop * reach.stride)
+        padded = g.node("Add", self.wanted_shape(value), g.node("Add", before, after))
+        windows = g.node("Sub", padded, self.integers(reach.side - reach.stride))
+        return windows if reach.stride == 1 else g.node("Div", windows, self.integers(reach.stride))
 
     def wanted_shape(self, value: str) -> str:
         """Its rows and columns `[2]`, of those that are wanted."""
@@ -230,13 +239,19 @@ class StripLayers(Layers, ABC):
     def _joined(self, shape: str, channels: int) -> str:
         return self.graph.node("Concat", shape, self.integers(channels), axis=0)
 
+    def _times(self, value: str, factor: int) -> str:
+        return value if factor == 1 else self.graph.node("Mul", value, self.integers(factor))
+
     def _divided_up(self, value: str, by: str) -> str:
         g = self.graph
         less_one = g.node("Sub", g.node("Add", value, by), self.integers(1))
         return g.node("Div", less_one, by)
 
     def integers(self, *values: int) -> str:
-        return self.graph.constant(np.array(values, np.int64))
+        known = self._integers.setdefault(self.graph, {})
+        if values not in known:
+            known[values] = self.graph.constant(np.array(values, np.int64))
+        return known[values]
 
 
 def _triples(values: list[str]) -> list[list[str]]:

@@ -201,8 +201,13 @@ def _key(field: int, wire_type: int) -> bytes:
     return _varint(field << 3 | wire_type)
 
 
+_ONE_BYTE = [bytes([value]) for value in range(128)]
+
+
 def _varint(value: int) -> bytes:
     """A number of at least 0: seven bits a byte, low first; the top bit says that more follow."""
+    if value < 128:
+        return _ONE_BYTE[value]
     digits = bytearray()
     while value > 127:
         digits.append(value & 127 | 128)
