@@ -19,6 +19,8 @@ and half a unit in their biases, so that an activation is clamp(sum) rounded dow
 it.
 """
 
+from functools import cached_property
+
 import numpy as np
 
 from vaecodec.cores import single_blas_thread
@@ -102,14 +104,28 @@ class IntegerScaleNetwork:
         if codes.min() < 0 or codes.max() > ACTIVATION_MAX:
             raise ValueError("scale network: magnitude codes out of range")
         self.m = m
+        self._parameters = p
         self._codes = codes.astype(np.float32)
         self._tables = {name: p[name].astype(np.int64) for name in SUM_BITS}
-        self._z_conv, self._z_up, self._hidden = (
-            ExactProduct(_matrix(p[name]), SHIFTS[name]) for name in ("z_conv", "z_up", "hidden")
+        self._z_conv, self._z_up = (
+            ExactProduct(_matrix(p[name]), SHIFTS[name]) for name in ("z_conv", "z_up")
         )
-        self._context = [ExactProduct(w, SHIFTS["context"]) for w in matrices_around(p["context"])]
-        by_group = np.split(_matrix(p["out"]), STEPS, axis=1)
-        self._out = [ExactProduct(w, SHIFTS["out"]) for w in by_group]
+
+    @cached_property
+    def _context(self) -> list["ExactProduct"]:
+        """Of each group."""
+        matrices = matrices_around(self._parameters["context"])
+        return [ExactProduct(matrix, SHIFTS["context"]) for matrix in matrices]
+
+    @cached_property
+    def _hidden(self) -> "ExactProduct":
+        return ExactProduct(_matrix(self._parameters["hidden"]), SHIFTS["hidden"])
+
+    @cached_property
+    def _out(self) -> list["ExactProduct"]:
+        """To each group."""
+        by_group = np.split(_matrix(self._parameters["out"]), STEPS, axis=1)
+        return [ExactProduct(matrix, SHIFTS["out"]) for matrix in by_group]
 
     @single_blas_thread
     def prepare(self, z: np.ndarray, level: int, size: tuple[int, int]) -> np.ndarray:
