@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from vaecodec import cores
+from vaecodec.entropy.integer_scale_network import IntegerScaleNetwork
 
 # Several threads of numpy are there only where it is imported without a limit in the environment.
 PROGRAM = """
@@ -52,7 +53,7 @@ def test_the_scale_network_computes_so(tiny_model, monkeypatch):
     asked = []
     monkeypatch.setattr(type(cores.single_blas_thread), "__enter__", lambda self: asked.append(1))
     monkeypatch.setattr(type(cores.single_blas_thread), "__exit__", lambda *_: None)
-    network = tiny_model.scale_network
+    network = IntegerScaleNetwork(tiny_model.weights.scale_parameters)
     sums = network.prepare(np.zeros((2, 2, tiny_model.weights.config["cz"])), 0, (8, 8))
     network.add_context(sums, np.zeros((8, 8, network.m // 4), np.int32), 0)
     network.indices(sums, (8, 8), 0, 0)

@@ -132,6 +132,8 @@ class PictureEncoder:
         return self._file(self._model.level_max, chunks)
 
     def _smallest_chunks(self, level: int, report: Progress = lambda share: None) -> list[Chunk]:
+        if self._grid.at_once == 1:  # then this thread computes it
+            self._model.transforms.foresee_coding()
         y_of = SliceAnalysis(self._samples, self._model, level)
 
         def encode_one(number: int) -> Chunk:

@@ -66,6 +66,9 @@ class Transforms(Protocol):
     def foresee_synthesis(self, scale: int = 1) -> None:
         """Get ready for `synthesise` in this thread, without waiting for it."""
 
+    def foresee_coding(self) -> None:
+        """The same for what codes the latents."""
+
     def analyse(self, x: np.ndarray, level: int, cut: Cut = NO_CUT) -> np.ndarray:
         """g_a: picture `[16h, 16w, 3]` in 0..1 to y `[h, w, m]`, without the halo that `cut`
         names."""

@@ -20,7 +20,7 @@ from vaecodec.entropy.scales import LEVEL_UNIT
 from vaecodec.forks import renew_after_fork
 from vaecodec.inference.interfaces import NO_CUT, Cut, MeanPredictor
 from vaecodec.inference.onnx_graphs import HAVE_LIMBS, graph_bytes
-from vaecodec.inference.onnx_scale_network import OnnxScaleNetwork, fits
+from vaecodec.inference.onnx_scale_network import SCALE_GRAPHS, OnnxScaleNetwork, fits
 from vaecodec.network.config import BLOCK
 from vaecodec.network.weights import Weights, check_parameters
 from vaecodec.processor import processor_features
@@ -66,9 +66,23 @@ class OnnxTransforms:
 
     def foresee_synthesis(self, scale: int = 1) -> None:
         """Another core makes the session: a tenth of what a small picture's decode takes."""
-        graph = self._synthesis_graph(scale)
-        if self._thread.cores > 1 and (graph, False) not in self._sessions:
-            threading.Thread(target=self._promised_session, args=(graph,)).start()
+        self._foresee([self._synthesis_graph(scale)])
+
+    def foresee_coding(self) -> None:
+        """Another core makes the sessions: a tenth of what a small picture's encode takes."""
+        graphs = ["hyper_analysis", "hyper_synthesis", "mean", "context"]
+        graphs += ["step_scale"] if self._weights.config["elementwise"] else []
+        self._foresee(graphs + (list(SCALE_GRAPHS) if self._in_limbs else []))
+
+    def _foresee(self, graphs: list[str]) -> None:
+        missing = [graph for graph in graphs if (graph, False) not in self._sessions]
+
+        def make() -> None:
+            for graph in missing:
+                self._promised_session(graph)
+
+        if self._thread.cores > 1 and missing:
+            threading.Thread(target=make).start()
 
     def analyse(self, x: np.ndarray, level: int, cut: Cut = NO_CUT) -> np.ndarray:
         return self._run("analysis", level, x=x, cut=np.array(cut))
@@ -107,7 +121,12 @@ class OnnxTransforms:
         return network
 
     def gain(self, level: int) -> np.ndarray:
-        return self._run("gain", level)
+        """In numpy, which takes less time than to make a session."""
+        table = self._weights.float_parameter("log_gain.values")
+        anchors = np.arange(len(table), dtype=np.float32)
+        weights = np.maximum(1 - np.abs(level / LEVEL_UNIT - anchors), 0)
+        gain: np.ndarray = np.exp(weights @ table) * self._weights.float_parameter("y_scale")
+        return gain.astype(np.float32)
 
     def _synthesis_graph(self, scale: int) -> str:
         is_reduced = scale == BLOCK and len(self._weights.reduced) > 0

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,8 +11,7 @@ from vaecodec.network.config import LEAK
 from vaecodec.network.weights import Weights
 
 
-@dataclass(frozen=True)
-class EightBits:
+class EightBits(NamedTuple):
     """What a residual block of 8 bits computes with (network.layers.EightBitBlock).
 
     `input`, `output`: scales of its channels; `zeros`: what stands for 0 in the bytes of its input,
@@ -110,7 +109,6 @@ class Layers(ABC):
     def residual_block(self, value: str, block: str) -> str:
         """network.layers.ResidualBlock or EightBitBlock, cropped by what it cannot see."""
 
-    @abstractmethod
     def multiply_under(
         self,
         values: str,
@@ -125,6 +123,14 @@ class Layers(ABC):
         `arranged` makes matrices `[K, taps * C, out]` of a parameter, and `chosen` `[sets]` numbers
         those that are taken. As exact as float32 is, since what comes of it is rounded later.
         """
+        g = self.graph
+        matrices = g.constant(arranged(self.parameter(parameter)))
+        flat = self.rows_of(values)
+        products = []
+        for number, positions in enumerate(under):
+            matrix = g.node("Gather", matrices, self.element(chosen, number))
+            products.append(g.node("MatMul", self.columns(flat, positions), matrix))
+        return g.node("Concat", *products, axis=0)
 
     def activate(self, value: str) -> str:
         return self.graph.node("LeakyRelu", value, alpha=LEAK)

@@ -12,7 +12,7 @@ size can grow to a whole step. There the operands stay float32, or are integers 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -43,16 +43,14 @@ _RANGES = {
 _DOUBLINGS = 32  # at most
 
 
-@dataclass(frozen=True)
-class _Limb:
+class _Limb(NamedTuple):
     """Part of an array: its bytes `[H, W, C]`, and the step that they count."""
 
     bytes: str
     step: str
 
 
-@dataclass(frozen=True)
-class _WeightLimb:
+class _WeightLimb(NamedTuple):
     """Part of a kernel: integers `[taps * in, out]` and what each column counts."""
 
     integers: np.ndarray
@@ -144,6 +142,8 @@ class LimbLayers(StripLayers):
         chosen: str,
     ) -> str:
         """In three limbs, whose 24 bits are those of a float32."""
+        if self._weights.net[parameter].dtype != np.int8:
+            return super().multiply_under(values, under, parameter, arranged, chosen)
         g, zero = self.graph, self.graph.constant(_ZERO)
         matrices = g.constant(arranged(self._weights.net[parameter]))
         step = g.constant(self._weights.step(parameter))

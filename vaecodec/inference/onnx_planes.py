@@ -1,7 +1,5 @@
 """Layers in floating point, on planes `[1, C, H, W]`: what ONNX knows in every program."""
 
-from collections.abc import Callable
-
 import numpy as np
 
 from vaecodec.inference.onnx_layers import Layers
@@ -127,20 +125,3 @@ class PlaneLayers(Layers):
         weight, no_zero = self._weights.net[f"{layer}.weight"], np.zeros(len(factors), np.int8)
         weights = g.constant(weight), g.constant(factors), g.constant(no_zero)
         return g.node("QLinearConv", value, one, zero, *weights, one, new, bias, pads=[1] * 4)
-
-    def multiply_under(
-        self,
-        values: str,
-        under: list[str],
-        parameter: str,
-        arranged: Callable[[np.ndarray], np.ndarray],
-        chosen: str,
-    ) -> str:
-        g = self.graph
-        matrices = g.constant(arranged(self.parameter(parameter)))
-        flat = self.rows_of(values)
-        products = []
-        for number, positions in enumerate(under):
-            matrix = g.node("Gather", matrices, self.element(chosen, number))
-            products.append(g.node("MatMul", self.columns(flat, positions), matrix))
-        return g.node("Concat", *products, axis=0)

@@ -28,13 +28,16 @@ _EXACT = 2**23  # products of float32 stay below, and with what joins them below
 
 def fits(parameters: dict[str, np.ndarray]) -> bool:
     """Whether no product of these parameters leaves the integers that are there for it."""
+    sizes = {
+        name: np.abs(parameters[name].astype(np.int32)).reshape(len(parameters[name]), -1)
+        for name in ("z_up", "context", "hidden", "out")
+    }
     largest = {
-        name: np.abs(matrix.astype(np.int64)).reshape(len(matrix), -1).sum(1).max() * ACTIVATION_MAX
-        for name, matrix in parameters.items()
-        if name in SHIFTS
+        name: int(size.sum(1, dtype=np.int64).max()) * ACTIVATION_MAX
+        for name, size in sizes.items()
     }
     return bool(
-        np.abs(parameters["context"].astype(np.int64)).max() <= _LARGEST_LIMBS
+        sizes["context"].max() <= _LARGEST_LIMBS
         and max(largest["context"], largest["z_up"]) < _LARGEST_SUM
         and max(largest["hidden"], largest["out"]) < _EXACT
     )

@@ -7,7 +7,7 @@ layer leaves out.
 
 from abc import ABC
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,8 +21,7 @@ _WINDOWS = 640  # of a strip, at most; what lies under them fits into 2 MiB
 Taps = list[tuple[int, int]]  # rows and columns in a window
 
 
-@dataclass(frozen=True)
-class Reach:
+class Reach(NamedTuple):
     """Windows of `side` positions a side, `stride` apart, over an array with `pad` positions of 0
     around it, less `crop` windows at the sides that `cut` names."""
 
@@ -32,8 +31,7 @@ class Reach:
     crop: int
 
 
-@dataclass(frozen=True)
-class Strips:
+class Strips(NamedTuple):
     """Where the rows of an output are cut: the first row of each strip `[S, 1]`, how many it has
     `[1]`, and the sum `[1]`."""
 
@@ -42,8 +40,7 @@ class Strips:
     all_rows: str
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(NamedTuple):
     """What strips take of an array: from row `start` `[S, 1]` to before `stop` `[S, 1]`, with
     `pads` `[S, 6]` of `zero`."""
 
@@ -54,8 +51,7 @@ class Rows:
     zero: str
 
 
-@dataclass(frozen=True)
-class Windows:
+class Windows(NamedTuple):
     """What a layer sees of `rows`. `under`: for each set of taps the numbers of the positions
     in a strip that lie under them `[N, taps]`; `shape`: the rows and columns of windows `[2]` that
     are wanted."""
@@ -80,6 +76,7 @@ class StripLayers(Layers, ABC):
         return value
 
     def to_channels_last(self, value: str) -> str:
+        """Without the rows that nobody wants."""
         if value not in self._shapes:
             return value
         none = self.integers(0)

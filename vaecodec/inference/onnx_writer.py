@@ -6,8 +6,8 @@ stand below). Writing it takes these few lines and no package.
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import count
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,8 +28,7 @@ _GRAPH_ATTRIBUTE = 5
 _Parts = list[bytes | memoryview]  # of a message; joined once, as weights are large
 
 
-@dataclass(frozen=True)
-class Body:
+class Body(NamedTuple):
     """A graph that an operator runs, as the parts of its message."""
 
     parts: _Parts

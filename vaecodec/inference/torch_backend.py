@@ -91,6 +91,9 @@ class TorchTransforms:
     def foresee_synthesis(self, scale: int = 1) -> None:
         """The network is there already."""
 
+    def foresee_coding(self) -> None:
+        """All of it."""
+
     @torch.inference_mode()
     def analyse(self, x: np.ndarray | Tensor, level: int, cut: Cut = NO_CUT) -> np.ndarray:
         return to_array(self.network.analyse(self._in(x), self._t(level), cut))
