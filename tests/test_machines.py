@@ -111,10 +111,12 @@ def kernels_of(name: str) -> str:
 def can_run(name: str) -> bool:
     """Whether torch finds the kernels fit for this processor; on others than x86 it finds none.
 
-    Limbs need sums of products of bytes that do not saturate.
+    Limbs need sums of products of bytes that do not saturate; where they are the default, only
+    being without is another configuration.
     """
-    if name == "limbs":
-        return "VNNI" in processor_features()
+    here = processor_features()
+    if name in ("limbs", "no limbs"):
+        return "VNNI" in here and ("AMX" in here) == (name == "no limbs")
     here = torch.backends.cpu.get_cpu_capability()
     return kernels_of(name) in KERNELS[: KERNELS.index(here) + 1 if here in KERNELS else 1]
 

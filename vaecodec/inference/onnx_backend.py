@@ -27,6 +27,7 @@ from vaecodec.processor import processor_features
 
 # Of inputs that are not float32.
 _DTYPES = {"groups": np.int64, "cut": np.int64, "codes": np.uint8, "totals": np.int32}
+_FEWEST_HIDDEN = 64  # channels of residual blocks, a row of a matrix unit's tile
 
 
 class OnnxTransforms:
@@ -38,10 +39,10 @@ class OnnxTransforms:
     backend, device = "onnx", "cpu"
 
     def __init__(self, weights: Weights, in_limbs: bool | None = None):
-        """`in_limbs`: compute in bytes what can be (onnx_limbs); as the processor likes it by
-        default."""
+        """`in_limbs`: compute in bytes what can be (onnx_limbs); by default where that is
+        faster."""
         check_parameters(weights)
-        self._in_limbs = "AMX" in processor_features() if in_limbs is None else in_limbs
+        self._in_limbs = _likes_limbs(weights) if in_limbs is None else in_limbs
         self._weights = weights
         self._sessions: dict[tuple[str, bool], Future[onnxruntime.InferenceSession]] = {}
         self._lock = threading.Lock()
@@ -179,6 +180,11 @@ class OnnxTransforms:
             with self._lock:
                 self._sessions = {key: s for key, s in self._sessions.items() if s is not result}
             result.set_exception(error)
+
+
+def _likes_limbs(weights: Weights) -> bool:
+    """Of few channels limbs take longer than floats, and with VNNI alone they take as long."""
+    return "AMX" in processor_features() and weights.config["h1"] >= _FEWEST_HIDDEN
 
 
 class _Memory:

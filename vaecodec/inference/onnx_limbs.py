@@ -25,8 +25,8 @@ _LARGEST_LIMB = 127
 _FINER = 254  # steps of a limb in one of the limb above it
 _LARGEST_LIMBS = 127 * 256 + 127  # that two limbs of a weight hold
 # To each side, what hardly a photograph exceeds where these layers take it, in the models that
-# ship. It is fixed, so that a pixel does not depend on what lies far from it: a region is the crop
-# of the whole. Only where it does not suffice it is doubled.
+# ship. It is fixed, so that a pixel does not depend on what lies far from it, and a region is the
+# crop of the whole. Only where it does not suffice it is doubled, which moves a few samples by 1.
 _RANGES = {
     "a1.enter": 64.0,
     "a1.leave": 16.0,
