@@ -97,8 +97,8 @@ def _hyper_synthesis(b: PlaneLayers, c: dict[str, int]) -> None:
         p.reshape(-1, STEPS, *p.shape[1:]).swapaxes(0, 1).reshape(p.shape) for p in by_phase
     ]
     h = g.node("Conv", h, *map(g.constant, by_phase))
-    shape = g.node("Gather", g.node("Shape", h), g.constant(np.array([2, 3], np.int64)))
-    phases = g.constant(np.array([STEPS, c["context"]], np.int64))
+    shape = b.lengths(h, 2, 3)
+    phases = b.integers(STEPS, c["context"])
     h = g.node("Reshape", h, g.node("Concat", phases, shape, axis=0))
     h = g.node("Transpose", h, perm=[0, 2, 3, 1])
     g.output(g.node("Add", h, b.at_level("ctx_bias")), "sums", _sums(c))
@@ -119,7 +119,7 @@ def _context(b: Layers, c: dict[str, int]) -> None:
     count = c["m"] // STEPS
     y = b.squash(g.input("y", ["rows", "columns", count]))
     # The channel that says what is known is all ones, and zero beyond the edge as all others.
-    one_more = g.constant(np.array([0, 0, 0, 0, 0, 1], np.int64))
+    one_more = b.integers(0, 0, 0, 0, 0, 1)
     y = g.node("Pad", y, one_more, g.constant(np.ones((), np.float32)))
     y, under = b.around_phases(y)
     told = b.multiply_under(y, under, "ctx_in.weight", matrices_around, groups)
@@ -152,14 +152,13 @@ def _head(b: Layers, h: str, layer: str) -> str:
     weight = b.parameter(f"{layer}.weight")[:, :, 0, 0]
     by_group = weight.reshape(STEPS, -1, weight.shape[1]).swapaxes(1, 2)
     bias = b.parameter(f"{layer}.bias").reshape(STEPS, 1, 1, -1)
-    shape = g.node("Shape", h)
-    channels = g.constant(np.array([weight.shape[1]], np.int64))
-    phases, positions = (g.constant(np.array(n, np.int64)) for n in ([STEPS], [-1]))
+    channels = b.integers(weight.shape[1])
+    phases, positions = b.integers(STEPS), b.integers(-1)
     rows = g.node("Reshape", h, g.node("Concat", phases, positions, channels, axis=0))
     chosen = g.node("Gather", g.constant(np.ascontiguousarray(by_group)), groups)
     product = g.node("MatMul", rows, chosen)
-    half = g.node("Gather", shape, g.constant(np.array([1, 2], np.int64)))
-    values = g.constant(np.array([bias.shape[-1]], np.int64))
+    half = b.lengths(h, 1, 2)
+    values = b.integers(bias.shape[-1])
     product = g.node("Reshape", product, g.node("Concat", phases, half, values, axis=0))
     return b.interleave(g.node("Add", product, g.node("Gather", g.constant(bias), groups)))
 

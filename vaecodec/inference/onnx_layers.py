@@ -43,6 +43,7 @@ class Layers(ABC):
         self._weights = weights
         self._anchors = weights.config["anchors"]
         self._hat: str | None = None
+        self._integers: dict[Graph, dict[tuple[int, ...], str]] = {}
         self._cut: tuple[str, str] | None = None
 
     def reduced(self, name: str) -> str:
@@ -148,27 +149,24 @@ class Layers(ABC):
         numbers of those that lie in the 3x3 around each, `[N, 9]`."""
         g = self.graph
 
-        def integers(*numbers: int) -> str:
-            return g.constant(np.array(numbers, np.int64))
-
-        one, two = integers(1), integers(2)
-        sides = g.node("Gather", g.node("Shape", values), integers(0, 1))
+        one, two = self.integers(1), self.integers(2)
+        sides = self.lengths(values, 0, 1)
         half = g.node("Div", g.node("Add", sides, one), two)
         padded = g.node("Add", g.node("Mul", half, two), two)
         beyond = g.node("Sub", g.node("Sub", padded, sides), one)
-        pads = g.node("Concat", integers(1, 1, 0), beyond, integers(0), axis=0)
+        pads = g.node("Concat", self.integers(1, 1, 0), beyond, self.integers(0), axis=0)
         values = g.node("Pad", values, pads, *([zero] if zero else []))
         width = g.node("Gather", padded, one)
         rows, columns = (
-            g.node("Mul", self.range(g.node("Gather", half, integers(axis))), two)
+            g.node("Mul", self.range(g.node("Gather", half, self.integers(axis))), two)
             for axis in (0, 1)
         )
         starts = g.node("Mul", g.node("Unsqueeze", rows, one), width)
-        starts = g.node("Reshape", g.node("Add", starts, columns), integers(-1, 1))
+        starts = g.node("Reshape", g.node("Add", starts, columns), self.integers(-1, 1))
         under = []
         for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            down = integers(*(row + tap // 3 for tap in range(9)))
-            across = integers(*(column + tap % 3 for tap in range(9)))
+            down = self.integers(*(row + tap // 3 for tap in range(9)))
+            across = self.integers(*(column + tap % 3 for tap in range(9)))
             offsets = g.node("Add", g.node("Mul", down, width), across)
             under.append(g.node("Add", starts, offsets))
         return values, under
@@ -176,11 +174,8 @@ class Layers(ABC):
     def interleave(self, phases: str) -> str:
         """Four phases of positions, `[4, h, w, C]`, to `[2h, 2w, C]`."""
         g = self.graph
-        shape = g.node("Shape", phases)
-        height, width, channels = (
-            g.node("Gather", shape, g.constant(np.array([axis], np.int64))) for axis in (1, 2, 3)
-        )
-        two = g.constant(np.array([2], np.int64))
+        height, width, channels = (self.lengths(phases, axis) for axis in (1, 2, 3))
+        two = self.integers(2)
         sides = g.node("Concat", two, two, height, width, channels, axis=0)
         h = g.node("Transpose", g.node("Reshape", phases, sides), perm=[2, 0, 3, 1, 4])
         whole = [g.node("Mul", side, two) for side in (height, width)]
@@ -193,6 +188,17 @@ class Layers(ABC):
         by = g.node("Reshape", step, scalar) if step else one
         return g.node("Range", zero, g.node("Reshape", stop, scalar), by)
 
+    def integers(self, *values: int) -> str:
+        """A constant `[N]`, stored once in a graph."""
+        known = self._integers.setdefault(self.graph, {})
+        if values not in known:
+            known[values] = self.graph.constant(np.array(values, np.int64))
+        return known[values]
+
+    def lengths(self, value: str, *axes: int) -> str:
+        """Of these axes of an array, `[N]`."""
+        return self.graph.node("Gather", self.graph.node("Shape", value), self.integers(*axes))
+
     def element(self, values: str, number: int) -> str:
         """One of `values` `[N]`, without an axis."""
         return self.graph.node("Gather", values, self.graph.constant(np.array(number, np.int64)))
@@ -200,25 +206,22 @@ class Layers(ABC):
     def rows_of(self, values: str) -> str:
         """`[H, W, C]` to `[H * W, C]`."""
         g = self.graph
-        channels = g.node("Gather", g.node("Shape", values), g.constant(np.array([2], np.int64)))
-        count = g.constant(np.array([-1], np.int64))
-        return g.node("Reshape", values, g.node("Concat", count, channels, axis=0))
+        shape = g.node("Concat", self.integers(-1), self.lengths(values, 2), axis=0)
+        return g.node("Reshape", values, shape)
 
     def columns(self, rows: str, under: str) -> str:
         """Of `rows` `[P, C]` those that lie `under` the taps of each window, `[N, taps]`, one after
         the other: `[N, taps * C]`."""
         g = self.graph
-        shape = g.constant(np.array([0, -1], np.int64))
-        return g.node("Reshape", g.node("Gather", rows, under, axis=0), shape)
+        return g.node("Reshape", g.node("Gather", rows, under, axis=0), self.integers(0, -1))
 
     def crop(self, value: str, positions: int) -> str:
         """Without the outermost `positions` at the sides that `cut` names: what the last layers
         made of a halo whose neighbours they could not see, and which no later one needs."""
         g = self.graph
         before, after = self.cut_positions(positions)
-        axes = g.constant(np.array(self.sides, np.int64))
-        lengths = g.node("Gather", g.node("Shape", value), axes)
-        return g.node("Slice", value, before, g.node("Sub", lengths, after), axes)
+        stop = g.node("Sub", self.lengths(value, *self.sides), after)
+        return g.node("Slice", value, before, stop, self.integers(*self.sides))
 
     def cut_positions(self, positions: int) -> tuple[str, str]:
         """`positions` at the sides that `cut` names and 0 at others: `[2]` at top and left, `[2]`
@@ -226,9 +229,9 @@ class Layers(ABC):
         g = self.graph
         if self._cut is None:
             cut = g.optional_input("cut", np.zeros(4, np.int64))
-            first, last = (g.constant(np.array(sides, np.int64)) for sides in ([0, 1], [2, 3]))
+            first, last = self.integers(0, 1), self.integers(2, 3)
             self._cut = g.node("Gather", cut, first), g.node("Gather", cut, last)
-        count = g.constant(np.array([positions], np.int64))
+        count = self.integers(positions)
         first, last = (g.node("Mul", side, count) for side in self._cut)
         return first, last
 

@@ -14,11 +14,11 @@ class PlaneLayers(Layers):
     def from_channels_last(self, value: str) -> str:
         """`[H, W, C]` to `[1, C, H, W]`."""
         planes = self.graph.node("Transpose", value, perm=[2, 0, 1])
-        return self.graph.node("Unsqueeze", planes, self.graph.constant(np.zeros(1, np.int64)))
+        return self.graph.node("Unsqueeze", planes, self.integers(0))
 
     def to_channels_last(self, value: str) -> str:
         """`[1, C, H, W]` to `[H, W, C]`."""
-        planes = self.graph.node("Squeeze", value, self.graph.constant(np.zeros(1, np.int64)))
+        planes = self.graph.node("Squeeze", value, self.integers(0))
         return self.graph.node("Transpose", planes, perm=[1, 2, 0])
 
     def project_blocks(self, x: str, matrix: np.ndarray, bias: np.ndarray) -> str:
@@ -54,7 +54,7 @@ class PlaneLayers(Layers):
         parameters = [self.stored(name) for name in (f"{layer}.weight", bias) if name]
         h = g.node("Conv", value, *parameters, strides=[stride] * 2, pads=[pad] * 4)
         if table:
-            planes = g.constant(np.array([1, 2], np.int64))
+            planes = self.integers(1, 2)
             h = g.node("Add", h, g.node("Unsqueeze", self.at_level(table), planes))
         return self.crop(h, crop) if crop else h
 
@@ -102,7 +102,7 @@ class PlaneLayers(Layers):
         h = self.convolve_bytes(h, f"{block}.leave", between, bits.leave, bits.zeros[2], bias)
         # A row for each channel, as otherwise ONNX Runtime dequantises with channels last, where
         # each has a scale of its own, in six times the time, and transposes the floats.
-        rows = g.node("Reshape", h, g.constant(np.array([channels, -1], np.int64)))
+        rows = g.node("Reshape", h, self.integers(channels, -1))
         scales = g.constant(bits.output), g.constant(np.full(channels, bits.zeros[2]))
         h = g.node("DequantizeLinear", rows, *scales, axis=0)
         return g.node("Add", value, g.node("Reshape", h, g.node("Shape", value)))

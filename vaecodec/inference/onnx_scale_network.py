@@ -101,7 +101,7 @@ def _scale_context(b: Layers, c: dict[str, int]) -> None:
     g = b.graph
     codes = g.input("codes", ["rows", "columns", c["m"] // STEPS], np.uint8)
     groups = g.input("groups", [STEPS], np.int64)
-    one_more = g.constant(np.array([0, 0, 0, 0, 0, 1], np.int64))
+    one_more = b.integers(0, 0, 0, 0, 0, 1)
     known = g.constant(np.array(1 << ACTIVATION_BITS, np.uint8))
     codes, under = b.around_phases(g.node("Pad", codes, one_more, known))
     weights = matrices_around(b.scale_parameter("context").astype(np.int32))
@@ -115,12 +115,9 @@ def _scale_context(b: Layers, c: dict[str, int]) -> None:
             g.node("MatMulInteger", columns, g.node("Gather", limb, group)) for limb in limbs
         ]
         told.append(g.node("Add", g.node("Mul", products[0], upper), products[1]))
-    lengths = g.node("Gather", g.node("Shape", codes), g.constant(np.array([0, 1], np.int64)))
-    two = g.constant(np.array([2], np.int64))
-    half = g.node("Sub", g.node("Div", lengths, two), g.constant(np.array([1], np.int64)))
-    ends = (g.constant(np.array([n], np.int64)) for n in (STEPS, c["scale"]))
-    first, last = ends
-    shape = g.node("Concat", first, half, last, axis=0)
+    half = g.node("Div", b.lengths(codes, 0, 1), b.integers(2))  # of the padded codes
+    half = g.node("Sub", half, b.integers(1))
+    shape = g.node("Concat", b.integers(STEPS), half, b.integers(c["scale"]), axis=0)
     told_by_phase = g.node("Reshape", g.node("Concat", *told, axis=0), shape)
     g.output(told_by_phase, "told", [STEPS, "half_rows", "half_columns", c["scale"]], np.int32)
 
@@ -149,10 +146,9 @@ def _scale_indices(b: Layers, c: dict[str, int]) -> None:
     h = g.node("Add", g.node("MatMul", h, g.constant(matrix("hidden"))), hidden_bias)
     h = g.node("Floor", clipped(h, ACTIVATION_MAX))
     by_group = np.stack(np.split(matrix("out"), STEPS, axis=1))
-    rows = g.node("Reshape", h, g.constant(np.array([STEPS, -1, scale], np.int64)))
+    rows = g.node("Reshape", h, b.integers(STEPS, -1, scale))
     product = g.node("MatMul", rows, g.node("Gather", g.constant(by_group), groups))
-    half = g.node("Gather", g.node("Shape", h), g.constant(np.array([0, 1, 2], np.int64)))
-    shape = g.node("Concat", half, g.constant(np.array([count], np.int64)), axis=0)
+    shape = g.node("Concat", b.lengths(h, 0, 1, 2), b.integers(count), axis=0)
     values = g.node("Add", g.node("Reshape", product, shape), bias)
     indices = b.interleave(g.node("Cast", clipped(values, SCALE_COUNT - 1), to=UINT8))
     g.output(indices, "indices", ["rows", "columns", count], np.uint8)

@@ -69,7 +69,6 @@ class StripLayers(Layers, ABC):
     def __init__(self, weights: Weights, name: str):
         super().__init__(weights, name)
         self._pads: dict[tuple[int, int], tuple[str, str]] = {}
-        self._integers: dict[Graph, dict[tuple[int, ...], str]] = {}
         self._shapes: dict[str, str] = {}  # `[2]`, of arrays that have rows more than are wanted
 
     def from_channels_last(self, value: str) -> str:
@@ -86,7 +85,7 @@ class StripLayers(Layers, ABC):
     def project_blocks(self, x: str, matrix: np.ndarray, bias: np.ndarray) -> str:
         g = self.graph
         block = self.integers(BLOCK)
-        rows_columns = g.node("Div", self._lengths(x, 0, 1), block)
+        rows_columns = g.node("Div", self.lengths(x, 0, 1), block)
         rows, columns = g.nodes(2, "Split", rows_columns)
         sides = g.node("Concat", rows, block, columns, self.integers(BLOCK, 3), axis=0)
         # Rows of a block, 24 samples each, one after the other.
@@ -98,7 +97,7 @@ class StripLayers(Layers, ABC):
     def restore_blocks(self, h: str, matrix: np.ndarray, bias: np.ndarray) -> str:
         g = self.graph
         h = self.to_channels_last(h)
-        shape = g.node("Mul", self._lengths(h, 0, 1), self.integers(BLOCK))
+        shape = g.node("Mul", self.lengths(h, 0, 1), self.integers(BLOCK))
         product = g.node("MatMul", h, g.constant(_channels_last(matrix, 0).T.copy()))
         x = g.node("Add", product, g.constant(_channels_last(bias, 0)))
         x = g.node("Reshape", x, self.integers(0, 0, BLOCK, BLOCK, 3))
@@ -223,15 +222,12 @@ class StripLayers(Layers, ABC):
 
     def wanted_shape(self, value: str) -> str:
         """Its rows and columns `[2]`, of those that are wanted."""
-        return self._shapes.get(value) or self._lengths(value, 0, 1)
+        return self._shapes.get(value) or self.lengths(value, 0, 1)
 
     def of_shape(self, value: str, shape: str | None) -> str:
         if shape is not None:
             self._shapes[value] = shape
         return value
-
-    def _lengths(self, value: str, *axes: int) -> str:
-        return self.graph.node("Gather", self.graph.node("Shape", value), self.integers(*axes))
 
     def _joined(self, shape: str, channels: int) -> str:
         return self.graph.node("Concat", shape, self.integers(channels), axis=0)
@@ -243,12 +239,6 @@ class StripLayers(Layers, ABC):
         g = self.graph
         less_one = g.node("Sub", g.node("Add", value, by), self.integers(1))
         return g.node("Div", less_one, by)
-
-    def integers(self, *values: int) -> str:
-        known = self._integers.setdefault(self.graph, {})
-        if values not in known:
-            known[values] = self.graph.constant(np.array(values, np.int64))
-        return known[values]
 
 
 def _triples(values: list[str]) -> list[list[str]]:
